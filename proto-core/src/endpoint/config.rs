@@ -1,0 +1,94 @@
+//! What a host decides about its endpoint.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+/// Settings of one endpoint. `Config::default()` is private, encrypted and works without a registry.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The beacon's UDP addresses. The first is used for discovery, punching and relay; a second port or address makes NAT classification possible.
+    pub beacons: Vec<SocketAddr>,
+    /// A registry will be connected on [`super::Event::RegistryConnect`].
+    pub registry: bool,
+    /// A fixed public endpoint; discovery is then skipped.
+    pub endpoint: Option<SocketAddr>,
+    /// Hostname to claim at registration.
+    pub hostname: Option<String>,
+    /// Everyone may reach this node. Default `false`: only trusted peers get an answer.
+    pub public: bool,
+    /// Owner's e-mail, told to the registry when set.
+    pub owner: Option<String>,
+    /// Program name and version told to the registry. Must begin with [`crate::registry::OUR_VERSION_PREFIX`] to be recognised by peers of ours.
+    pub version: String,
+    /// Never try direct paths.
+    pub relay_only: bool,
+    /// Every handshake request is approved. Default `false`.
+    pub trust_auto_approve: bool,
+    /// Answer on port 7 with what was received. Default `true`.
+    pub echo: bool,
+    /// Insecure: accept and answer anonymous key exchange (PILK). Default `false`.
+    pub insecure_anonymous_exchange: bool,
+    /// Insecure: accept plaintext frames (PILT). Default `false`.
+    pub insecure_plaintext: bool,
+    /// Punch commands may name private, loopback and link-local targets (closed networks and tests). Default `false`.
+    pub punch_private_targets: bool,
+    /// Interval of registry heartbeats. Default 60 s.
+    pub heartbeat: Duration,
+    /// Streams.
+    pub stream: StreamConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            beacons: Vec::new(),
+            registry: false,
+            endpoint: None,
+            hostname: None,
+            public: false,
+            owner: None,
+            version: concat!("pilot-rs/", env!("CARGO_PKG_VERSION")).to_owned(),
+            relay_only: false,
+            trust_auto_approve: false,
+            echo: true,
+            insecure_anonymous_exchange: false,
+            insecure_plaintext: false,
+            punch_private_targets: false,
+            heartbeat: Duration::from_secs(60),
+            stream: StreamConfig::default(),
+        }
+    }
+}
+
+/// Settings of streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamConfig {
+    /// Payload bytes of a data segment on a path of unknown MTU, 256..=4096. Default 1152 (data-plane section 5).
+    pub mss: u16,
+    /// Payload bytes of a data segment to a peer of ours on the same host (loopback), up to what it accepts. Default 8832.
+    pub loopback_mss: u16,
+    /// Receive buffer at most, bytes. Default 8 MiB: 1 Gbit/s over 50 ms.
+    pub receive_buffer: usize,
+    /// Send buffer at most, bytes. Default 8 MiB.
+    pub send_buffer: usize,
+    /// Send small writes at once. Default `false`: the tail waits up to 40 ms for an acknowledgement (data-plane section 6.10).
+    pub no_delay: bool,
+    /// Close a stream whose peer was silent this long. Default 120 s.
+    pub idle_timeout: Duration,
+    /// Probe an idle stream this often. Default 30 s.
+    pub keepalive: Duration,
+}
+
+impl Default for StreamConfig {
+    fn default() -> Self {
+        Self {
+            mss: 1152,
+            loopback_mss: 8832,
+            receive_buffer: 8 * 1024 * 1024,
+            send_buffer: 8 * 1024 * 1024,
+            no_delay: false,
+            idle_timeout: Duration::from_secs(120),
+            keepalive: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! What goes in, what comes out, and what can be wrong with a command.
+
+use super::Ecn;
+use crate::ids::{NodeId, RequestId, SocketId, StreamId};
+use crate::wire::{Address, SocketAddress};
+use bytes::Bytes;
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+/// What the host tells the endpoint. None of it can fail: bad bytes are counted and dropped.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// One UDP datagram; its bytes are decrypted in place.
+    Datagram {
+        /// The socket it arrived on.
+        via: SocketId,
+        /// Its source.
+        from: SocketAddr,
+        /// Its destination address, when the host knows.
+        to: Option<IpAddr>,
+        /// Its congestion mark.
+        ecn: Option<Ecn>,
+        /// Its payload.
+        data: &'a mut [u8],
+    },
+    /// The pipe asked for by [`Event::RegistryConnect`] is open.
+    RegistryConnected,
+    /// Bytes from the registry, in order, cut anywhere.
+    RegistryData(&'a [u8]),
+    /// The pipe to the registry failed or ended.
+    RegistryClosed,
+    /// Seconds since 1970-01-01 UTC. Told at start and every few minutes; used for trust records only.
+    WallClock(u64),
+    /// Addresses of this host's interfaces with the UDP port, for peers on the same network. Told at start and on change.
+    LocalAddresses(&'a [SocketAddr]),
+    /// The host's network changed or it woke from suspend: rediscover and revalidate.
+    NetworkChanged,
+}
+
+/// What the endpoint tells the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Open a pipe to the registry and answer with [`Input::RegistryConnected`] or [`Input::RegistryClosed`].
+    RegistryConnect,
+    /// Write these bytes to the registry pipe.
+    RegistrySend(Bytes),
+    /// Close the registry pipe.
+    RegistryDisconnect,
+    /// Registered: this node's address, and the name it got.
+    Registered {
+        /// This node's address on the backbone.
+        address: Address,
+        /// The hostname the registry granted.
+        hostname: Option<String>,
+        /// Why the wanted hostname was refused.
+        hostname_error: Option<String>,
+    },
+    /// Registration failed; it is tried again.
+    RegistrationFailed(String),
+    /// Discovery ended: the observed endpoint (none when no beacon answered).
+    Discovered(Option<SocketAddr>),
+    /// A secure tunnel to a peer came up.
+    PeerUp(NodeId),
+    /// A peer's selected path changed.
+    PathChanged {
+        /// The peer.
+        node: NodeId,
+        /// The new path, `None` when there is none.
+        path: Option<PathKind>,
+    },
+    /// A peer was forgotten.
+    PeerDown(NodeId),
+    /// A dialled stream is established.
+    Connected(StreamId),
+    /// A dial failed.
+    DialFailed(StreamId, DialError),
+    /// [`super::Endpoint::accept`] has something on this port.
+    Incoming(u16),
+    /// Reading makes sense again. Edge-triggered: told once until a read returned `Blocked`.
+    Readable(StreamId),
+    /// Writing makes sense again. Edge-triggered.
+    Writable(StreamId),
+    /// Everything written before `finish` was acknowledged and the peer knows that no more comes.
+    Finished(StreamId),
+    /// The stream is gone; reads may still drain what arrived.
+    Closed(StreamId, CloseReason),
+    /// A datagram arrived (protocol 2).
+    Datagram {
+        /// Who sent it.
+        from: SocketAddress,
+        /// The local port.
+        to_port: u16,
+        /// Its payload.
+        data: Bytes,
+    },
+    /// Answer to a command that returned this [`RequestId`].
+    Completed(RequestId, Outcome),
+    /// A peer asks for trust and waits for a decision.
+    TrustRequested {
+        /// Who asks.
+        node: NodeId,
+        /// What it says.
+        justification: String,
+    },
+    /// Trust with a peer was granted or withdrawn, by either side.
+    TrustChanged {
+        /// The peer.
+        node: NodeId,
+        /// Now trusted.
+        trusted: bool,
+    },
+    /// The trust store changed: persist [`super::Endpoint::trust_snapshot`] before anything else.
+    TrustSnapshotChanged,
+    /// A peer's identity key differs from the pinned one; it was refused.
+    KeyMismatch(NodeId),
+}
+
+/// How data reaches a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathKind {
+    /// Straight to this address.
+    Direct(SocketAddr),
+    /// Through the beacon.
+    Relay,
+}
+
+/// Answer to an asynchronous command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A ping came back.
+    Pong {
+        /// Round-trip time.
+        rtt: Duration,
+        /// The path it took.
+        path: PathKind,
+    },
+    /// No answer in time.
+    Timeout,
+    /// A registry reply, as its JSON object.
+    Registry(serde_json::Value),
+    /// The registry refused, in its words.
+    RegistryError(String),
+    /// There is no connection to a registry.
+    RegistryUnavailable,
+    /// A trust command was carried out; the text is `sent`, `approved`, `rejected` or `revoked`.
+    Trust(&'static str),
+    /// It could not be done, and why.
+    Failed(String),
+}
+
+/// Why a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// Both sides are done.
+    Finished,
+    /// The peer reset it.
+    Reset,
+    /// The host reset it, or dropped it unfinished.
+    Local,
+    /// The peer stopped acknowledging.
+    RetransmissionLimit,
+    /// Silence for the idle timeout.
+    IdleTimeout,
+    /// The peer closed with data missing.
+    Truncated,
+    /// Trust was withdrawn.
+    Revoked,
+}
+
+/// Why a dial did not become a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialError {
+    /// Not registered yet and no peer endpoint known.
+    NotRegistered,
+    /// The peer is unknown, or it does not trust this node: the two look the same by design.
+    UnknownOrUntrusted,
+    /// The peer's identity key could not be had or does not match the pinned one.
+    Identity,
+    /// No answer to the key exchange on any path.
+    Unreachable,
+    /// The tunnel is up but nothing answers on that port: not trusted there, or dropped.
+    Timeout,
+    /// The peer refused: nothing listens on that port, or it is full.
+    Refused,
+    /// Too many streams here.
+    TooManyStreams,
+    /// Port 0 cannot be dialled, nor this node itself.
+    InvalidTarget,
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotRegistered => "this node is not registered yet",
+            Self::UnknownOrUntrusted => "the peer is unknown or does not trust this node",
+            Self::Identity => "the peer's identity key is missing or is not the one pinned earlier",
+            Self::Unreachable => "no answer from the peer, neither directly nor through the relay",
+            Self::Timeout => "the peer is reachable but did not answer on this port",
+            Self::Refused => "the peer refused the connection: nothing listens on this port",
+            Self::TooManyStreams => "too many open streams",
+            Self::InvalidTarget => "not a target that can be dialled",
+        })
+    }
+}
+
+impl core::error::Error for DialError {}
+
+/// Why a read gave nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// Nothing yet; [`Event::Readable`] will tell.
+    Blocked,
+    /// The stream ended before the peer finished it.
+    Closed(CloseReason),
+    /// No such stream.
+    Unknown,
+}
+
+/// Why a write took nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteError {
+    /// The send buffer is full; [`Event::Writable`] will tell.
+    Blocked,
+    /// The stream was finished or has ended.
+    Closed(Option<CloseReason>),
+    /// No such stream.
+    Unknown,
+}
+
+/// Why a port cannot be listened on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenError {
+    /// Somebody listens there already.
+    InUse,
+    /// Port 0, or one this endpoint serves itself.
+    Reserved,
+}
+
+/// Why a datagram was not accepted for sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatagramError {
+    /// Larger than one packet carries on this path (bytes).
+    TooLarge(usize),
+    /// Empty; receivers drop those.
+    Empty,
+    /// Not registered yet.
+    NotRegistered,
+    /// Not a target.
+    InvalidTarget,
+    /// Too many waiting for this peer.
+    QueueFull,
+}

@@ -1,0 +1,47 @@
+//! Every bound of the core, by name, with its reason. Nothing that the network can fill is without one.
+
+use core::time::Duration;
+
+/// Datagrams of any size are accepted: the reference sends up to 4096-byte segments (data-plane section 5).
+pub const MAX_DATAGRAM: usize = 65_535;
+
+/// Peers with any state. Beyond it the longest-idle peer without streams is dropped.
+pub const MAX_PEERS: usize = 4096;
+
+/// Streams of all peers together (data-plane section 15).
+pub const MAX_STREAMS: usize = 65_536;
+/// Streams on one local port (data-plane section 15).
+pub const MAX_STREAMS_PER_PORT: usize = 1024;
+/// Streams waiting to be accepted on one port; further SYNs from strangers are refused (data-plane section 15).
+pub const ACCEPT_BACKLOG: usize = 64;
+/// Streams waiting to be accepted from trusted peers of ours, who are bounded by memory and not by a SYN rate.
+pub const ACCEPT_BACKLOG_TRUSTED: usize = 1024;
+
+/// SYNs a second from one stranger (data-plane section 6.2).
+pub const SYN_RATE_PER_SOURCE: u32 = 10;
+/// SYNs a stranger may send at once (data-plane section 15).
+pub const SYN_BURST_PER_SOURCE: u32 = 64;
+/// SYNs a second from all strangers together.
+pub const SYN_RATE_GLOBAL: u32 = 100;
+
+/// Packets waiting for a session key, per peer (data-plane section 4.7).
+pub const PENDING_PER_PEER: usize = 64;
+/// Key exchanges a second from one unauthenticated source, before any signature check (data-plane section 3.6).
+pub const KEY_EXCHANGE_RATE_PER_SOURCE: u32 = 5;
+/// Sources whose rates are remembered; the longest-idle is forgotten first.
+pub const RATE_LIMITED_SOURCES: usize = 4096;
+
+/// Pings answered a second, per peer (data-plane section 7.2).
+pub const PING_ANSWERS_PER_SECOND: u32 = 20;
+
+/// Bytes an unvalidated address may be sent for each byte it sent (RFC 9000 section 8).
+pub const ANTI_AMPLIFICATION_FACTOR: u64 = 3;
+
+/// Events waiting for the host. Beyond it the loss is counted; state queries still tell the truth.
+pub const MAX_EVENTS: usize = 65_536;
+
+/// Datagrams delivered to the host and not yet taken, in bytes.
+pub const DATAGRAM_QUEUE_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long a dial may take before it tells its failure (command-line promise, `design/cli.md`).
+pub const DIAL_TIMEOUT: Duration = Duration::from_millis(4_800);

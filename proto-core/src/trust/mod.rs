@@ -1,0 +1,4 @@
+//! To be written.
+/// Trust.
+#[derive(Debug)]
+pub struct Snapshot;
