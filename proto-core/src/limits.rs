@@ -45,3 +45,13 @@ pub const DATAGRAM_QUEUE_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long a dial may take before it tells its failure (command-line promise, `design/cli.md`).
 pub const DIAL_TIMEOUT: Duration = Duration::from_millis(4_800);
+
+// path and nat
+/// Addresses remembered for one peer. Two interfaces in two families, the reflexive and a mapped one, and room for a rebinding.
+pub const MAX_CANDIDATES: usize = 8;
+/// Probes of one peer whose answer is still awaited; the oldest is forgotten first. Two rounds to every candidate and the relay.
+pub const MAX_PROBES: usize = 2 * (MAX_CANDIDATES + 1);
+/// Punch commands obeyed in a second (data-plane section 8.3).
+pub const PUNCH_COMMAND_RATE: usize = 5;
+/// Beacon addresses used for discovery. Three observations are the least that prove a port rule; one to spare.
+pub const MAX_BEACONS: usize = 4;

@@ -9,6 +9,7 @@
 pub mod addr;
 pub mod beacon;
 mod bytes;
+pub mod candidate;
 pub mod compat;
 pub mod demux;
 mod error;

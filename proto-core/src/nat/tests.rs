@@ -1,0 +1,1 @@
+//! Discovery, classification and the punch rule, in virtual time.
