@@ -132,3 +132,33 @@ impl FromStr for SocketAddress {
         Ok(Self { address: address.parse()?, port: port.parse().map_err(|_| AddressError::Port)? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_strict_about_form_and_lenient_about_case() {
+        let address = Address { network: NetworkId(163), node: NodeId(0xF291_0004) };
+        assert_eq!(address.to_string(), "163:00A3.F291.0004");
+        assert_eq!("163:00a3.f291.0004".parse(), Ok(address));
+        for malformed in ["", "163", "163:00A3.F291", "163:00A3.F291.0004.0000", "163:0A3.F291.0004", ":00A3.F291.0004"]
+        {
+            assert_eq!(malformed.parse::<Address>(), Err(AddressError::Malformed), "{malformed}");
+        }
+        for malformed in ["+163:00A3.F291.0004", "163:+0A3.F291.0004", "65536:0000.0000.0000", " 163:00A3.F291.0004"] {
+            assert_eq!(malformed.parse::<Address>(), Err(AddressError::Malformed), "{malformed}");
+        }
+        assert_eq!("1:00A3.F291.0004".parse::<Address>(), Err(AddressError::NetworkMismatch));
+    }
+
+    #[test]
+    fn a_socket_address_ends_in_a_port() {
+        let address = Address::backbone(NodeId(42));
+        assert_eq!("0:0000.0000.002A:7".parse(), Ok(SocketAddress::new(address, 7)));
+        for port in ["", "65536", "-1", "+1", "x"] {
+            assert_eq!(format!("{address}:{port}").parse::<SocketAddress>(), Err(AddressError::Port), "{port}");
+        }
+        assert_eq!("42".parse::<SocketAddress>(), Err(AddressError::Malformed));
+    }
+}

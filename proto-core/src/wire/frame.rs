@@ -159,6 +159,24 @@ impl<'a> Frame<'a> {
         })
     }
 
+    /// The frame in `bytes`, which a beacon delivered as coming from `outer`.
+    ///
+    /// Only frames that name their sender can come this way, and it must be the same one: the beacon does not authenticate what it passes on, and whoever names
+    /// two senders wants a wrong one remembered.
+    ///
+    /// # Errors
+    /// As [`Frame::parse`]; [`ParseError::Unsupported`] for plaintext and punches, [`ParseError::Malformed`] for another sender.
+    pub fn parse_relayed(outer: NodeId, bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let frame = Self::parse(bytes)?;
+        let inner = match frame {
+            Self::Secure(secure) => secure.sender,
+            Self::KeyExchange(exchange) => exchange.sender,
+            Self::AuthenticatedKeyExchange(exchange) => exchange.sender,
+            Self::Plaintext(_) | Self::Punch { .. } => return Err(ParseError::Unsupported),
+        };
+        if inner == outer { Ok(frame) } else { Err(ParseError::Malformed) }
+    }
+
     /// Bytes [`Frame::emit`] writes.
     #[must_use]
     pub const fn encoded_len(&self) -> usize {

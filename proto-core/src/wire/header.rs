@@ -239,13 +239,16 @@ impl Header {
     }
 }
 
-/// CRC-32/ISO-HDLC over the header, its checksum field taken as zero, and the payload.
+/// The checksum: over the header, its checksum field taken as zero, and the payload.
 fn checksum(fixed: &[u8; HEADER_LEN], payload: &[u8]) -> u32 {
+    let covered = fixed.first_chunk::<CHECKSUM_OFFSET>().map_or(&fixed[..], |covered| covered);
+    crc32([covered, &[0; HEADER_LEN - CHECKSUM_OFFSET], payload])
+}
+
+/// CRC-32/ISO-HDLC of the parts one after the other.
+#[must_use]
+pub fn crc32<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u32 {
     let mut sum = crc32fast::Hasher::new();
-    if let Some(covered) = fixed.first_chunk::<CHECKSUM_OFFSET>() {
-        sum.update(covered);
-    }
-    sum.update(&[0; HEADER_LEN - CHECKSUM_OFFSET]);
-    sum.update(payload);
+    parts.into_iter().for_each(|part| sum.update(part));
     sum.finalize()
 }
