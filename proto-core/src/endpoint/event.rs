@@ -1,6 +1,8 @@
 //! What goes in, what comes out, and what can be wrong with a command.
 
 use super::Ecn;
+pub use crate::stream::CloseReason;
+
 use crate::ids::{NodeId, RequestId, SocketId, StreamId};
 use crate::wire::{Address, SocketAddress};
 use bytes::Bytes;
@@ -147,25 +149,6 @@ pub enum Outcome {
     Trust(&'static str),
     /// It could not be done, and why.
     Failed(String),
-}
-
-/// Why a stream ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseReason {
-    /// Both sides are done.
-    Finished,
-    /// The peer reset it.
-    Reset,
-    /// The host reset it, or dropped it unfinished.
-    Local,
-    /// The peer stopped acknowledging.
-    RetransmissionLimit,
-    /// Silence for the idle timeout.
-    IdleTimeout,
-    /// The peer closed with data missing.
-    Truncated,
-    /// Trust was withdrawn.
-    Revoked,
 }
 
 /// Why a dial did not become a stream.
