@@ -5,11 +5,12 @@
 //! [`Input`]s with the time they happened at, and drains it with [`drive`].
 //!
 //! Modules are layered; a module may use only those above it:
-//! `time ids seq rng limits` -> `wire` -> `crypto` -> (`tunnel stream datagram congestion mtu nat path trust registry`)
+//! `time ids seq rng limits rate` -> `wire` -> `crypto` -> (`tunnel stream datagram congestion mtu nat path trust registry`)
 //! -> `endpoint`. Machines of the third layer do not know each other; [`Endpoint`] passes values between them.
 
 pub mod ids;
 pub mod limits;
+pub mod rate;
 pub mod rng;
 pub mod seq;
 pub mod time;

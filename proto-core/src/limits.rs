@@ -55,3 +55,21 @@ pub const MAX_PROBES: usize = 2 * (MAX_CANDIDATES + 1);
 pub const PUNCH_COMMAND_RATE: usize = 5;
 /// Beacon addresses used for discovery. Three observations are the least that prove a port rule; one to spare.
 pub const MAX_BEACONS: usize = 4;
+
+// crypto and tunnel
+
+/// Counters remembered below the highest of a nonce prefix (data-plane section 4.6).
+pub const REPLAY_WINDOW: usize = 256;
+/// Nonce prefixes with a window, per key (data-plane section 4.7).
+pub const REPLAY_LIVE_PREFIXES: usize = 8;
+/// Nonce prefixes refused for the rest of a key's life, per key (data-plane section 4.7).
+pub const REPLAY_RETIRED_PREFIXES: usize = 1024;
+/// Prefixes of a peer under one key before we move to another: each exchange makes the April reference draw 32 random bits anew under
+/// the same key, and a repeated draw repeats nonces (data-plane section 13).
+pub const REPLAY_PREFIXES_BEFORE_REKEY: usize = 64;
+/// Keys held to receive under, per peer: the peer's last four, and ours before and after a rekey (data-plane section 4.7).
+pub const SESSIONS_PER_PEER: usize = 6;
+/// Peer keys whose sessions are gone for good under the present own key, per peer. When full, the own key is changed.
+pub const SPENT_KEYS_PER_PEER: usize = 16;
+/// Authentications of secure channels remembered against replay (data-plane section 11.3).
+pub const CHANNEL_AUTH_NONCES: usize = 100_000;

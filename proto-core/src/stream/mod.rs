@@ -99,7 +99,15 @@ pub struct Status {
 #[derive(Debug)]
 pub struct Connection {}
 
-#[allow(unused_variables, clippy::todo, clippy::unused_self, clippy::needless_pass_by_value, clippy::needless_pass_by_ref_mut, clippy::missing_errors_doc, reason = "signatures first")]
+#[allow(
+    unused_variables,
+    clippy::todo,
+    clippy::unused_self,
+    clippy::needless_pass_by_value,
+    clippy::needless_pass_by_ref_mut,
+    clippy::missing_errors_doc,
+    reason = "signatures first"
+)]
 impl Connection {
     /// Dials. `isn` is random and below 2^31 (data-plane section 6.2). The SYN's timer starts when it is first polled.
     #[must_use]

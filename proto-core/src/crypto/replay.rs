@@ -1,0 +1,214 @@
+//! Which authentic frames are fresh: a 256-wide window per nonce prefix (data-plane sections 4.6, 4.7).
+//!
+//! One window per prefix, because the April reference draws a new prefix and restarts its counter under the same key; with one window per key
+//! everything it then sends would look old. Must be asked only after the frame was authenticated.
+
+use super::nonce::NoncePrefix;
+use crate::limits::{REPLAY_LIVE_PREFIXES, REPLAY_RETIRED_PREFIXES, REPLAY_WINDOW};
+use core::cmp::Reverse;
+use std::collections::BTreeSet;
+
+const WORD: usize = 64;
+const WORDS: usize = REPLAY_WINDOW / WORD;
+
+/// The counters of one prefix that were seen: the highest, and which of the 255 below it.
+#[derive(Clone, Debug, Default)]
+pub struct ReplayWindow {
+    /// `None` until the first frame: counter 0 is a counter like any other.
+    highest: Option<u64>,
+    /// Ring of seen counters, by counter modulo 256.
+    seen: [u64; WORDS],
+}
+
+impl ReplayWindow {
+    /// `counter` was not seen and is not 256 or more behind the highest.
+    #[must_use]
+    pub fn is_fresh(&self, counter: u64) -> bool {
+        let Some(highest) = self.highest else { return true };
+        counter > highest || (highest - counter < REPLAY_WINDOW as u64 && !self.contains(counter))
+    }
+
+    /// Marks `counter` as seen; `false` when it was not fresh.
+    pub fn accept(&mut self, counter: u64) -> bool {
+        if !self.is_fresh(counter) {
+            return false;
+        }
+        self.advance_to(counter);
+        let (word, bit) = position(counter);
+        if let Some(bits) = self.seen.get_mut(word) {
+            *bits |= bit;
+        }
+        true
+    }
+
+    /// Forgets what falls out of the window when `counter` becomes the highest.
+    fn advance_to(&mut self, counter: u64) {
+        let Some(highest) = self.highest else {
+            self.highest = Some(counter);
+            return;
+        };
+        if counter <= highest {
+            return;
+        }
+        if counter - highest >= REPLAY_WINDOW as u64 {
+            self.seen = [0; WORDS];
+        } else {
+            for passed in highest + 1..=counter {
+                let (word, bit) = position(passed);
+                if let Some(bits) = self.seen.get_mut(word) {
+                    *bits &= !bit;
+                }
+            }
+        }
+        self.highest = Some(counter);
+    }
+
+    fn contains(&self, counter: u64) -> bool {
+        let (word, bit) = position(counter);
+        self.seen.get(word).is_some_and(|bits| bits & bit != 0)
+    }
+}
+
+/// Where `counter` stands in the ring.
+const fn position(counter: u64) -> (usize, u64) {
+    let index = (counter % REPLAY_WINDOW as u64) as usize;
+    (index / WORD, 1 << (index % WORD))
+}
+
+/// What a [`ReplaySet`] says of an authentic frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayVerdict {
+    /// Never seen before.
+    Fresh,
+    /// Seen, too old to tell, or of a prefix that was retired.
+    Replayed,
+    /// A new prefix, and no more can be remembered: only a new key helps.
+    Exhausted,
+}
+
+/// The windows of one key: a few live prefixes, and the names of those that must never come back.
+#[derive(Debug, Default)]
+pub struct ReplaySet {
+    /// At most [`REPLAY_LIVE_PREFIXES`].
+    live: Vec<Live>,
+    /// At most [`REPLAY_RETIRED_PREFIXES`].
+    retired: BTreeSet<NoncePrefix>,
+    /// Counts accepted frames, to tell which prefix was used last.
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Live {
+    prefix: NoncePrefix,
+    window: ReplayWindow,
+    last_used: u64,
+}
+
+impl ReplaySet {
+    /// No frame seen. Allocates its live windows now, so that receiving does not.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { live: Vec::with_capacity(REPLAY_LIVE_PREFIXES), ..Self::default() }
+    }
+
+    /// Marks the frame as seen, and says whether it was fresh. An unknown prefix retires the one unused for longest when there is no room.
+    pub fn accept(&mut self, prefix: NoncePrefix, counter: u64) -> ReplayVerdict {
+        let clock = self.clock + 1;
+        if let Some(live) = self.live.iter_mut().find(|live| live.prefix == prefix) {
+            if !live.window.accept(counter) {
+                return ReplayVerdict::Replayed;
+            }
+            live.last_used = clock;
+        } else if self.retired.contains(&prefix) {
+            return ReplayVerdict::Replayed;
+        } else if !self.make_room() {
+            return ReplayVerdict::Exhausted;
+        } else {
+            let mut window = ReplayWindow::default();
+            window.accept(counter);
+            self.live.push(Live { prefix, window, last_used: clock });
+        }
+        self.clock = clock;
+        ReplayVerdict::Fresh
+    }
+
+    /// Prefixes seen under this key. The April reference draws one per exchange; many of them mean that somebody makes it draw.
+    #[must_use]
+    pub fn prefixes(&self) -> usize {
+        self.live.len() + self.retired.len()
+    }
+
+    /// No frame was ever accepted.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.clock == 0
+    }
+
+    /// Retires a prefix when all places are taken; `false` when that cannot be remembered.
+    fn make_room(&mut self) -> bool {
+        if self.live.len() < REPLAY_LIVE_PREFIXES {
+            return true;
+        }
+        if self.retired.len() >= REPLAY_RETIRED_PREFIXES {
+            return false;
+        }
+        // The clock never stands still between two accepted frames, so there is exactly one oldest.
+        self.live.sort_unstable_by_key(|live| Reverse(live.last_used));
+        self.retired.extend(self.live.pop().map(|oldest| oldest.prefix));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn window_answers_as_the_vectors_require() {
+        let scenarios: [(&[u64], &[bool]); 7] = [
+            (&[1, 2, 2, 3, 1], &[true, true, false, true, false]),
+            (&[10, 5, 7, 5, 9, 8, 10], &[true, true, true, false, true, true, false]),
+            (&[300, 45, 44, 46, 45], &[true, true, false, true, false]),
+            (&[5, 1000, 745, 744, 1000], &[true, true, true, false, false]),
+            (&[0, 1, 0], &[true, true, false]),
+            (&[0, 0, 0], &[true, false, false]),
+            (&[1, 0, 0], &[true, true, false]),
+        ];
+        for (counters, accept) in scenarios {
+            let mut window = ReplayWindow::default();
+            let answers: Vec<bool> = counters.iter().map(|counter| window.accept(*counter)).collect();
+            assert_eq!(answers, accept, "{counters:?}");
+        }
+    }
+
+    #[test]
+    fn window_reaches_the_last_counter() {
+        let mut window = ReplayWindow::default();
+        assert!(window.accept(u64::MAX) && !window.accept(u64::MAX) && window.accept(u64::MAX - 255));
+        assert!(!window.accept(u64::MAX - 256));
+    }
+
+    #[test]
+    fn a_retired_prefix_never_comes_back() {
+        let mut set = ReplaySet::new();
+        let prefix = |n: u32| NoncePrefix(n.to_be_bytes());
+        for n in 0..9 {
+            assert_eq!(set.accept(prefix(n), 1), ReplayVerdict::Fresh);
+        }
+        assert_eq!(set.accept(prefix(0), 2), ReplayVerdict::Replayed, "0 was used least recently");
+        assert_eq!(set.accept(prefix(1), 2), ReplayVerdict::Fresh);
+        assert_eq!(set.accept(prefix(1), 2), ReplayVerdict::Replayed);
+    }
+
+    #[test]
+    fn prefixes_run_out_instead_of_being_forgotten() {
+        let mut set = ReplaySet::new();
+        let total = u32::try_from(REPLAY_LIVE_PREFIXES + REPLAY_RETIRED_PREFIXES).unwrap();
+        for n in 0..total {
+            assert_eq!(set.accept(NoncePrefix(n.to_be_bytes()), 1), ReplayVerdict::Fresh);
+        }
+        assert_eq!(set.accept(NoncePrefix(total.to_be_bytes()), 1), ReplayVerdict::Exhausted);
+        assert_eq!(set.accept(NoncePrefix((total - 1).to_be_bytes()), 2), ReplayVerdict::Fresh, "live ones go on");
+        assert_eq!(set.prefixes(), total as usize);
+    }
+}

@@ -1,0 +1,61 @@
+//! Secret bytes, one type per purpose, so that none can stand for another. All are wiped when dropped and never printed.
+
+use core::fmt;
+use zeroize::Zeroizing;
+
+/// Bytes of every secret here.
+pub const SECRET_LEN: usize = 32;
+
+macro_rules! secret {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        pub struct $name(Zeroizing<[u8; SECRET_LEN]>);
+
+        impl $name {
+            /// Takes the bytes over. The caller's copy is the caller's to wipe.
+            #[must_use]
+            pub fn from_bytes(bytes: [u8; SECRET_LEN]) -> Self {
+                Self(Zeroizing::new(bytes))
+            }
+
+            /// The bytes, for a primitive.
+            #[must_use]
+            pub fn expose(&self) -> &[u8; SECRET_LEN] {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(..)"))
+            }
+        }
+    };
+}
+
+secret! {
+    /// The private half of an X25519 pair; any 32 bytes, clamped on use (RFC 7748 section 5).
+    ExchangeSecret
+}
+secret! {
+    /// What X25519 agreed on, never all zero.
+    SharedSecret
+}
+secret! {
+    /// The AES-256 key of a tunnel session (data-plane section 4.1).
+    TunnelKey
+}
+secret! {
+    /// The AES-256 key of a secure channel (data-plane section 11.1).
+    ChannelKey
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_contents() {
+        assert_eq!(format!("{:?}", TunnelKey::from_bytes([0xAB; 32])), "TunnelKey(..)");
+    }
+}
