@@ -8,117 +8,409 @@
 //! - An address neither proven nor chosen by us is sent at most three times the bytes it sent.
 //! - A proven direct way replaces the relay; among direct ways a better one must be better by a margin. The old one stays until then.
 //! - A direct way that falls silent is left for the relay within 3 s, and taken back when a probe is answered.
+//! - A frame from a new address moves nothing by itself: it is a reason to ask there, and to ask the old address too.
 
+mod admit;
+mod evidence;
+mod ladder;
+mod probes;
 mod route;
+mod select;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+mod way;
 
+use crate::limits::MAX_CANDIDATES;
 use crate::rng::Rng;
 use crate::time::Timestamp;
+use crate::wire::candidate::{Reach, canonical};
 use core::net::SocketAddr;
 use core::time::Duration;
+use evidence::Succession;
+use ladder::{Burst, Chase, Ladder};
+use probes::{Probes, Watch};
 pub use route::{OwnAddresses, PathAction, PathConfig, PeerAddresses, Proof, Route};
+use std::collections::VecDeque;
+use way::{Origin, Standing, Ways};
+
+/// The largest probe: a PILA. Nothing is tried at an address that may not be sent this much.
+const PROBE_BYTES: usize = 136;
+/// Ways that one PILA of our own accord takes at most.
+const EXCHANGE_ROUTES: usize = 3;
+/// Two attempts on one way closer together than this are one.
+const ATTEMPT_SPACING: Duration = Duration::from_millis(100);
+/// A proven way not heard of for this long may be gone (the shortest NAT timeout in the field), and a dial proves it again.
+const STALE_AFTER: Duration = Duration::from_secs(30);
+/// A registry answer is good for this long (data-plane section 9).
+const RESOLVE_FRESH: Duration = Duration::from_secs(60);
+/// A peer without application traffic for this long is not maintained (data-plane section 7.3).
+const IDLE_AFTER: Duration = Duration::from_secs(120);
+/// Sends within this after application traffic count as such, and are watched for an answer.
+const IN_USE: Duration = Duration::from_secs(1);
+/// A punch command this long after our request may be the answer to it.
+const PUNCH_ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// Tasks waiting to be polled: a round of probes, and room for each other kind.
+const MAX_TASKS: usize = 4 * MAX_CANDIDATES;
 
 /// All ways to one peer.
 #[derive(Debug)]
-pub struct PathSet {}
+pub struct PathSet {
+    config: PathConfig,
+    ours: bool,
+    peer_relay_only: bool,
+    ways: Ways,
+    selected: Option<Route>,
+    unreachable: bool,
+    resolved_at: Option<Timestamp>,
+    punch_requested: Option<Timestamp>,
+    last_used: Option<Timestamp>,
+    /// The last send on the chosen way.
+    last_sent: Timestamp,
+    ladder: Option<Ladder>,
+    chase: Option<Chase>,
+    burst: Option<Burst>,
+    watch: Option<Watch>,
+    succession: Option<Succession>,
+    probes: Probes,
+    /// No task is in it twice, and at most [`MAX_TASKS`].
+    tasks: VecDeque<Task>,
+}
 
-#[allow(clippy::todo, unused_variables, reason = "signatures first")]
+/// A [`PathAction`] before its nonce is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    Resolve,
+    RequestPunch,
+    Probe(Route),
+    Keepalive(Route),
+    Selected(Option<Route>),
+    Unreachable,
+}
+
 impl PathSet {
     /// No way is known yet; nothing is sent until [`Self::want`] or something arrives.
     #[must_use]
     pub fn new(config: PathConfig, now: Timestamp) -> Self {
-        todo!()
+        Self {
+            config,
+            ours: false,
+            peer_relay_only: false,
+            ways: Ways::new(now),
+            selected: None,
+            unreachable: false,
+            resolved_at: None,
+            punch_requested: None,
+            last_used: None,
+            last_sent: now,
+            ladder: None,
+            chase: None,
+            burst: None,
+            watch: None,
+            succession: None,
+            probes: Probes::default(),
+            tasks: VecDeque::new(),
+        }
     }
+
     /// The registry's answer. Addresses that cannot be reached from where we are are left out.
     pub fn resolved(&mut self, now: Timestamp, peer: &PeerAddresses<'_>, own: &OwnAddresses<'_>) {
-        todo!()
+        self.resolved_at = Some(now);
+        self.peer_relay_only = peer.relay_only;
+        if !self.direct_allowed() {
+            return self.forbid_direct(now);
+        }
+        let current = admit::admissible(peer, own);
+        self.ways.forget(|way| {
+            let from_registry = matches!(way.origin, Origin::ResolvedLocal | Origin::ResolvedReflexive);
+            from_registry && way.standing == Standing::Unproven && !current.iter().any(|&(route, _)| route == way.route)
+        });
+        for &(route, origin) in &current {
+            let known = self.ways.find(route).is_some();
+            let learnt = self.ways.learn(now, route, origin, self.selected).is_some();
+            if learnt && !known && (self.ladder.is_some() || self.chase.is_some()) {
+                self.attempt(now, route);
+            }
+        }
+        if let Some(ladder) = self.ladder.as_mut().filter(|_| current.is_empty()) {
+            ladder.relay_at_once(now);
+            self.handle_timeout(now);
+        }
     }
-    /// An address the operator configured; taken as it is, loopback included.
+
+    fn forbid_direct(&mut self, now: Timestamp) {
+        self.ways.forget(|_| true);
+        self.chase = None;
+        self.burst = None;
+        self.watch = None;
+        if self.selected.is_some_and(Route::is_direct) {
+            self.assume_relay();
+            self.reselect(now);
+        }
+        if let Some(ladder) = &mut self.ladder {
+            ladder.relay_at_once(now);
+            self.handle_timeout(now);
+        }
+    }
+
+    /// An address the operator configured; taken as it is, loopback included, and never forgotten.
     pub fn add_static(&mut self, now: Timestamp, address: SocketAddr) {
-        todo!()
+        let route = Route::direct(canonical(address));
+        let learnt = self.ways.learn(now, route, Origin::Configured, self.selected).is_some();
+        if learnt && self.ladder.is_some() && self.direct_allowed() {
+            self.attempt(now, route);
+        }
     }
-    /// The peer is known to be one of ours: the relay may carry data at once, and pings are answered.
+
+    /// The peer is known to be one of ours: the relay may carry data at once, and direct ways are sought eagerly.
     pub fn set_ours(&mut self, now: Timestamp, ours: bool) {
-        todo!()
+        let news = ours && !self.ours;
+        self.ours = ours;
+        if !news {
+            return;
+        }
+        if let Some(ladder) = &mut self.ladder {
+            ladder.relay_at_once(now);
+        }
+        if self.chase.is_some() {
+            self.chase = Some(Chase::eager(now));
+        }
+        self.handle_timeout(now);
     }
+
     /// Something waits for the peer (a dial, a ping, a key exchange): climbs the ladder unless a proven way works. Idempotent while climbing.
     pub fn want(&mut self, now: Timestamp) {
-        todo!()
+        self.used(now);
+        self.unreachable = false;
+        if self.ladder.is_some() || self.works_now(now) {
+            return;
+        }
+        if let Some(stale) = self.selected.and_then(|route| self.ways.find_mut(route)) {
+            stale.standing = Standing::Silent;
+        }
+        let old_answer = self.resolved_at.is_none_or(|at| now.saturating_since(at) >= RESOLVE_FRESH);
+        if old_answer {
+            self.task(Task::Resolve);
+        }
+        let relay_first = self.ours || !self.direct_allowed() || self.selected == Some(Route::Relay);
+        self.ladder = Some(Ladder::new(now, self.config.relay_available, relay_first));
+        self.handle_timeout(now);
     }
-    /// Application traffic (streams, datagrams) in either direction. A peer without any for 2 minutes is not maintained.
+
+    /// Application traffic (streams, datagrams) in either direction; call it before [`Self::sent`]. A peer without any for 2 minutes is not maintained.
     pub fn used(&mut self, now: Timestamp) {
-        todo!()
+        self.last_used = Some(now);
+        if self.selected == Some(Route::Relay) && self.chase.is_none() {
+            self.start_chase(now);
+        }
     }
-    /// Our own endpoint changed: proves the chosen way again at once.
+
+    /// Our own endpoint changed: asks for a punch and proves every direct way again.
     pub fn own_endpoint_changed(&mut self, now: Timestamp) {
-        todo!()
+        if self.selected.is_none() || !self.is_active(now) {
+            return;
+        }
+        self.request_punch(now);
+        self.attempt_all_direct(now);
+        if self.selected == Some(Route::Relay) {
+            self.start_chase(now);
+        } else if self.watch.is_none() {
+            self.watch = Some(Watch::new(now));
+        }
     }
+
     /// Up to 3 ways that a PILA of our own accord takes now. (An answer to a PILA goes where that came from, after [`Self::handle_frame`].)
     /// A way that [`PathAction::Probe`] reached for within the last 100 ms is left out.
     pub fn exchange_routes(&mut self, now: Timestamp) -> Vec<Route> {
-        todo!()
+        let mut routes = self.exchange_candidates(now);
+        routes.retain(|&route| {
+            let recent = self.ways.find(route).is_some_and(|w| w.attempted_within(now, ATTEMPT_SPACING));
+            !recent && self.may_send(route, PROBE_BYTES)
+        });
+        routes.truncate(EXCHANGE_ROUTES);
+        for &route in &routes {
+            self.note_attempt(now, route);
+        }
+        routes
     }
-    /// Where data goes now.
+
+    fn exchange_candidates(&self, now: Timestamp) -> Vec<Route> {
+        if let Some(route) = self.selected.filter(|_| self.ladder.is_none()) {
+            return vec![route];
+        }
+        let relay_phase = self.ladder.as_ref().is_some_and(|l| l.in_relay_phase(now));
+        let mut direct: Vec<_> =
+            self.ways.direct().filter(|w| w.is_chosen() || w.signed.is_some() || w.is_proven()).collect();
+        // Who answered last comes first; the order of learning decides among the rest.
+        direct.sort_by_key(|w| core::cmp::Reverse(w.signed));
+        let direct = direct.into_iter().map(|w| w.route);
+        match (relay_phase, self.ours) {
+            (true, true) => core::iter::once(Route::Relay).chain(direct).collect(),
+            (true, false) => vec![Route::Relay],
+            (false, _) => {
+                let mut routes: Vec<_> = direct.collect();
+                let relay = self.ladder.is_none() && (routes.is_empty() || self.ways.relay().signed.is_some());
+                routes.extend(relay.then_some(Route::Relay));
+                routes
+            }
+        }
+    }
+
+    /// Where data goes now: the chosen way, or before any is chosen the one on which a signed answer came, if we chose that ourselves.
     #[must_use]
     pub fn route(&self) -> Option<Route> {
-        todo!()
+        self.selected.or_else(|| self.tentative())
     }
-    /// A frame of `bytes` (the whole datagram) that names this peer as its sender.
-    pub fn handle_frame(&mut self, now: Timestamp, from: Route, bytes: usize, proof: Proof) {
-        todo!()
+
+    fn tentative(&self) -> Option<Route> {
+        let hopeful = |w: &&way::Way| w.is_chosen() && w.signed.is_some();
+        let direct = self.ways.direct().filter(hopeful).max_by_key(|w| w.signed).filter(|_| self.direct_allowed());
+        direct.or_else(|| Some(self.ways.relay()).filter(hopeful)).map(|w| w.route)
     }
-    /// A pong. `false` when the nonce is of no probe of this set. Call [`Self::handle_frame`] for the frame as well, before.
-    pub fn handle_probe_answer(&mut self, now: Timestamp, nonce: u64) -> bool {
-        todo!()
-    }
+
     /// We asked for a punch within the last seconds; an incoming punch command (0x04) may be meant for this peer.
     #[must_use]
     pub fn expects_punch(&self, now: Timestamp) -> bool {
-        todo!()
+        self.punch_requested.is_some_and(|at| now.saturating_since(at) <= PUNCH_ANSWER_WITHIN)
     }
+
     /// This address, any port, is known as one of the peer's.
     #[must_use]
     pub fn knows(&self, address: SocketAddr) -> bool {
-        todo!()
+        let ip = address.ip().to_canonical();
+        self.ways.direct().any(|w| matches!(w.route, Route::Direct { address, .. } if address.ip() == ip))
     }
-    /// The beacon named `target` as the peer's endpoint, and the punch policy of `nat` accepted it. Asks for PILPs and a probe.
+
+    /// The beacon named `target` as the other side's endpoint, and the punch policy of `nat` accepted it. The command does not say which peer it is
+    /// about: one that neither knows the address nor asked for a punch ignores it. Sending the PILPs is the caller's part, whoever is meant.
     pub fn punch_command(&mut self, now: Timestamp, target: SocketAddr) {
-        todo!()
+        let route = Route::direct(canonical(target));
+        let asked = self.expects_punch(now) && Reach::of(target) != Reach::Nowhere;
+        if !self.direct_allowed() || !(asked || self.knows(target)) {
+            return;
+        }
+        let origin = if asked { Origin::Punch } else { Origin::Heard };
+        let Some(way) = self.ways.learn(now, route, origin, self.selected) else { return };
+        let untried = way.attempted.is_none();
+        if self.ladder.is_none() && !self.works_directly() {
+            self.burst = Some(Burst::new(now));
+            self.handle_timeout(now);
+        } else if untried && self.ladder.is_some() {
+            // The ladder's next steps try it again.
+            self.attempt(now, route);
+        }
     }
+
     /// Whether a frame of `bytes` may go this way now.
     #[must_use]
     pub fn may_send(&self, route: Route, bytes: usize) -> bool {
-        todo!()
+        match route {
+            Route::Relay => self.config.relay_available,
+            Route::Direct { .. } => self.direct_allowed() && self.ways.find(route).is_some_and(|w| w.may_send(bytes)),
+        }
     }
+
     /// A frame of `bytes` went this way.
     pub fn sent(&mut self, now: Timestamp, route: Route, bytes: usize) {
-        todo!()
+        if let Some(way) = self.ways.find_mut(route) {
+            way.note_sent(bytes);
+        }
+        if self.selected != Some(route) {
+            return;
+        }
+        self.last_sent = now;
+        // Answers to the peer's probes are no reason to expect an answer: two idle sides would watch each other for ever.
+        let in_use = self.last_used.is_some_and(|at| now.saturating_since(at) <= IN_USE);
+        if route.is_direct() && in_use && self.watch.is_none() {
+            self.watch = Some(Watch::new(now));
+        }
     }
+
     /// The next thing to do. Probes draw their nonce from `rng`.
     pub fn poll_action(&mut self, now: Timestamp, rng: &mut Rng) -> Option<PathAction> {
-        todo!()
+        while let Some(task) = self.tasks.pop_front() {
+            return Some(match task {
+                Task::Resolve => PathAction::Resolve,
+                Task::RequestPunch => PathAction::RequestPunch,
+                Task::Probe(route) if !self.may_send(route, PROBE_BYTES) => continue,
+                Task::Probe(route) => {
+                    let nonce = rng.next_u64();
+                    self.probes.note(now, nonce, route);
+                    PathAction::Probe { route, nonce }
+                }
+                Task::Keepalive(route) => PathAction::Keepalive { route },
+                Task::Selected(route) => PathAction::Selected(route),
+                Task::Unreachable => PathAction::Unreachable,
+            });
+        }
+        None
     }
-    /// When [`Self::handle_timeout`] has something to do.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Timestamp> {
-        todo!()
-    }
-    /// Consumes or moves every deadline up to `now`.
-    pub fn handle_timeout(&mut self, now: Timestamp) {
-        todo!()
-    }
-    /// For a person: why this peer is relayed.
+
+    /// For a person: why this peer is relayed. `None` when it is not.
     #[must_use]
     pub fn relay_reason(&self) -> Option<&'static str> {
-        todo!()
+        if self.route() != Some(Route::Relay) {
+            return None;
+        }
+        let lost = self.ways.direct().any(|w| w.standing == Standing::Silent);
+        Some(if self.config.relay_only {
+            "this node is configured to use the relay only"
+        } else if self.peer_relay_only {
+            "the peer asks to be reached through the relay only"
+        } else if lost {
+            "the direct path fell silent; it is tried again until it answers"
+        } else if self.chase.as_ref().is_some_and(|c| !c.gave_up_hurrying()) {
+            "a direct path is being tried"
+        } else if self.ways.direct().next().is_none() {
+            "no address of the peer is known that could be reached directly"
+        } else {
+            "no answer to direct probes: a NAT or firewall between the two drops them"
+        })
     }
+
     /// Smoothed round-trip time of the chosen way.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
-        todo!()
+        self.selected.and_then(|route| self.ways.find(route)).and_then(|way| way.rtt)
     }
+
     /// The last ladder ended without a sign of life and nothing was heard since.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        todo!()
+        self.unreachable
+    }
+
+    fn direct_allowed(&self) -> bool {
+        !self.config.relay_only && !self.peer_relay_only
+    }
+
+    /// The chosen way is proven, and was heard of recently enough to dial on it without asking.
+    fn works_now(&self, now: Timestamp) -> bool {
+        let way = self.selected.and_then(|route| self.ways.find(route));
+        way.is_some_and(|w| w.is_proven() && w.heard_within(now, STALE_AFTER))
+    }
+
+    fn works_directly(&self) -> bool {
+        let way = self.selected.filter(|r| r.is_direct()).and_then(|route| self.ways.find(route));
+        way.is_some_and(way::Way::is_proven)
+    }
+
+    fn is_active(&self, now: Timestamp) -> bool {
+        self.last_used.is_some_and(|at| now.saturating_since(at) < IDLE_AFTER)
+    }
+
+    fn task(&mut self, task: Task) {
+        if !self.tasks.contains(&task) && self.tasks.len() < MAX_TASKS {
+            self.tasks.push_back(task);
+        }
+    }
+}
+
+/// The same place under its one name.
+fn canonical_route(route: Route) -> Route {
+    match route {
+        Route::Direct { socket, address } => Route::Direct { socket, address: canonical(address) },
+        Route::Relay => Route::Relay,
     }
 }

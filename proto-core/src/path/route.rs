@@ -60,11 +60,6 @@ pub enum PathAction {
     Resolve,
     /// Send a punch request (0x03) for this peer to the beacon.
     RequestPunch,
-    /// Send three PILP to this address.
-    SendPunch {
-        /// Where to, always [`Route::Direct`].
-        route: Route,
-    },
     /// Reach for the peer over exactly this route: with a session an encrypted ping whose payload is `nonce`, without one a PILA.
     Probe {
         /// The way to try.

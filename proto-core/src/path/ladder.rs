@@ -1,0 +1,168 @@
+//! When to try what: three timetables, and nothing about addresses.
+//!
+//! [`Ladder`] is climbed once per dial and ends. [`Chase`] looks for a direct way while the relay carries data. [`Burst`] follows a
+//! punch command. They say that something is due; who is tried is decided elsewhere.
+
+use crate::time::Timestamp;
+use core::time::Duration;
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Offsets of the direct sends. Data-plane section 10 has 0, 1, 3 s and then again 0, 1, 3 s through the relay, 12 s in all; a dial must tell its
+/// failure within 5 s ([`crate::limits::DIAL_TIMEOUT`]), so these are the newest reference's offsets, with three sends each way kept.
+const DIRECT: [Duration; 3] = [ms(0), ms(250), ms(750)];
+/// Offsets of the sends through the relay, from the start of the relay phase.
+const RELAY: [Duration; 3] = [ms(0), ms(750), ms(1750)];
+/// Start of the relay phase toward a peer not known to be ours: the April reference sends everything through the relay for ever after the
+/// first relayed frame (data-plane section 8.3), so a direct answer gets this long.
+const RELAY_AFTER: Duration = ms(1500);
+/// End of the ladder: 1.25 s for an answer to the last send, and 0.3 s left to the dial for telling.
+const EXHAUSTED: Duration = ms(4500);
+
+/// One step of the ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Try every address; the number counts from 0.
+    Direct(usize),
+    /// Try the relay; the number counts from 0.
+    Relay(usize),
+    /// No sign of life.
+    Exhausted,
+}
+
+/// The ladder of one dial.
+#[derive(Debug)]
+pub(super) struct Ladder {
+    started: Timestamp,
+    /// `None`: there is no relay, and its offsets are used for more direct sends.
+    relay_from: Option<Timestamp>,
+    direct_done: usize,
+    relay_done: usize,
+}
+
+impl Ladder {
+    /// `relay`: whether there is one; `relay_first`: it may be used at once.
+    pub(super) fn new(now: Timestamp, relay: bool, relay_first: bool) -> Self {
+        let wait = if relay_first { Duration::ZERO } else { RELAY_AFTER };
+        Self { started: now, relay_from: relay.then_some(now + wait), direct_done: 0, relay_done: 0 }
+    }
+
+    /// There is no reason to wait with the relay any longer.
+    pub(super) fn relay_at_once(&mut self, now: Timestamp) {
+        self.relay_from = self.relay_from.map(|from| from.min(now));
+    }
+
+    /// The relay phase has begun.
+    pub(super) fn in_relay_phase(&self, now: Timestamp) -> bool {
+        self.relay_from.is_some_and(|from| from <= now)
+    }
+
+    pub(super) fn next(&self) -> Timestamp {
+        self.upcoming().0
+    }
+
+    /// The next step that is due, once.
+    pub(super) fn take_due(&mut self, now: Timestamp) -> Option<Step> {
+        let (at, step) = self.upcoming();
+        if at > now {
+            return None;
+        }
+        match step {
+            Step::Direct(_) => self.direct_done += 1,
+            Step::Relay(_) => self.relay_done += 1,
+            Step::Exhausted => {}
+        }
+        Some(step)
+    }
+
+    fn upcoming(&self) -> (Timestamp, Step) {
+        let direct = self.direct_offset().map(|after| (self.started + after, Step::Direct(self.direct_done)));
+        let relay = self.relay_from.zip(RELAY.get(self.relay_done));
+        let relay = relay.map(|(from, &after)| (from + after, Step::Relay(self.relay_done)));
+        let end = (self.started + EXHAUSTED, Step::Exhausted);
+        [direct, relay].into_iter().flatten().fold(end, |first, other| if other.0 < first.0 { other } else { first })
+    }
+
+    fn direct_offset(&self) -> Option<Duration> {
+        let more = || RELAY.get(self.direct_done.checked_sub(DIRECT.len())?).map(|&after| RELAY_AFTER + after);
+        DIRECT.get(self.direct_done).copied().or_else(|| if self.relay_from.is_none() { more() } else { None })
+    }
+}
+
+/// Offsets of the first attempts to replace the relay.
+const CHASE: [Duration; 7] = [ms(0), ms(200), ms(500), ms(1000), ms(2000), ms(4000), ms(8000)];
+/// Interval of further attempts (data-plane section 10, rule 5).
+const CHASE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The search for a direct way while relayed.
+#[derive(Debug)]
+pub(super) struct Chase {
+    started: Timestamp,
+    next: Timestamp,
+    done: usize,
+}
+
+impl Chase {
+    /// Begins with a burst, because there is reason to believe that a direct way exists.
+    pub(super) const fn eager(now: Timestamp) -> Self {
+        Self { started: now, next: now, done: 0 }
+    }
+
+    /// Begins after one interval: a reference peer just failed the ladder's direct sends.
+    pub(super) fn patient(now: Timestamp) -> Self {
+        Self { started: now, next: now + CHASE_INTERVAL, done: CHASE.len() }
+    }
+
+    pub(super) const fn next(&self) -> Timestamp {
+        self.next
+    }
+
+    /// The first attempts are over.
+    pub(super) const fn gave_up_hurrying(&self) -> bool {
+        self.done >= CHASE.len()
+    }
+
+    pub(super) fn take_due(&mut self, now: Timestamp) -> bool {
+        if self.next > now {
+            return false;
+        }
+        self.done += 1;
+        while CHASE.get(self.done).is_some_and(|&after| self.started + after <= now) {
+            self.done += 1;
+        }
+        self.next = CHASE.get(self.done).map_or(now + CHASE_INTERVAL, |&after| self.started + after);
+        true
+    }
+}
+
+/// Offsets of the probes after a punch command: the other side got its command at about the same time, and the first probe of one side
+/// always finds the other's NAT still closed.
+const BURST: [Duration; 4] = [ms(0), ms(200), ms(500), ms(1000)];
+
+/// The probes after a punch command.
+#[derive(Debug)]
+pub(super) struct Burst {
+    started: Timestamp,
+    done: usize,
+}
+
+impl Burst {
+    pub(super) const fn new(now: Timestamp) -> Self {
+        Self { started: now, done: 0 }
+    }
+
+    /// `None` when it is over.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        BURST.get(self.done).map(|&after| self.started + after)
+    }
+
+    pub(super) fn take_due(&mut self, now: Timestamp) -> bool {
+        let due = self.next().is_some_and(|at| at <= now);
+        while self.next().is_some_and(|at| at <= now) {
+            self.done += 1;
+        }
+        due
+    }
+}
