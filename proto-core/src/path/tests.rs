@@ -67,6 +67,40 @@ fn a_dead_peer_is_told_within_the_dial_timeout() {
 }
 
 #[test]
+fn two_port_restricted_cones_are_punched() {
+    for ours in [true, false] {
+        let mut world = World::new(true, true);
+        world.filtering = Some([false, false]);
+        if ours {
+            world.set_ours();
+        }
+        world.dial();
+        world.talk(ms(700));
+        assert_eq!(world.a.paths.route(), Some(direct(B)), "ours: {ours}");
+        assert_eq!(world.b.paths.route(), Some(direct(A)), "ours: {ours}");
+        let relayed = !probes(&world.a.actions, |r| r == Route::Relay).is_empty();
+        assert_eq!(relayed, ours, "a reference peer must not see relayed frames");
+    }
+}
+
+#[test]
+fn a_dial_on_a_stale_way_climbs_again() {
+    let mut world = World::new(true, true);
+    world.dial();
+    world.talk(ms(500));
+    world.run(ms(300_000));
+    assert_eq!(world.a.paths.route(), Some(direct(B)));
+    world.open = false;
+    let dialled = world.now;
+    world.dial();
+    world.talk(ms(3000));
+    assert_eq!(world.a.paths.route(), Some(Route::Relay));
+    let first = world.b.data_since(dialled).first().copied().unwrap();
+    assert!(first.0.saturating_since(dialled) <= ms(1700), "{:?}", first.0.saturating_since(dialled));
+    assert!(world.a.actions.iter().any(|&(at, action)| at >= dialled && action == PathAction::RequestPunch));
+}
+
+#[test]
 fn ours_are_relayed_at_once_and_promoted() {
     let mut world = World::new(false, true);
     world.set_ours();

@@ -10,6 +10,9 @@ use core::time::Duration;
 /// Beacons answer one punch request a second and source (data-plane section 8.2). The ladder, whose steps are few, does not wait for it.
 const PUNCH_SPACING: Duration = Duration::from_millis(900);
 
+/// A signed answer this old belongs to this climb of the ladder.
+const ANSWERED_LATELY: Duration = Duration::from_secs(2);
+
 impl PathSet {
     /// When [`Self::handle_timeout`] has something to do.
     #[must_use]
@@ -48,7 +51,7 @@ impl PathSet {
             match step {
                 Step::Direct(number) => self.climb_directly(now, number),
                 // Who answered directly with a signature earns one more direct send, before the relay may spoil it (data-plane section 8.3).
-                Step::Relay(0) if !self.ours && self.answered_directly() => self.attempt_all_direct(now),
+                Step::Relay(0) if !self.ours && self.answered_directly(now) => self.attempt_all_direct(now),
                 Step::Relay(_) => self.attempt(now, Route::Relay),
                 Step::Exhausted => self.give_up(now),
             }
@@ -73,8 +76,9 @@ impl PathSet {
             .any(|w| matches!(w.origin, Origin::ResolvedLocal | Origin::Configured) || w.route.is_loopback())
     }
 
-    fn answered_directly(&self) -> bool {
-        self.direct_allowed() && self.ways.direct().any(|w| w.is_chosen() && w.signed.is_some())
+    fn answered_directly(&self, now: Timestamp) -> bool {
+        let lately = |at: Timestamp| now.saturating_since(at) <= ANSWERED_LATELY;
+        self.direct_allowed() && self.ways.direct().any(|w| w.is_chosen() && w.signed.is_some_and(lately))
     }
 
     fn give_up(&mut self, now: Timestamp) {

@@ -30,6 +30,8 @@ pub(super) enum Frame {
     Pong(u64),
     Data,
     Keepalive,
+    /// The beacon's punch command (0x04).
+    Command,
 }
 
 /// One end: the path set and the least of a tunnel around it.
@@ -70,6 +72,8 @@ pub(super) struct World {
     /// Frames from A to B's address pass, and the other way.
     pub(super) open: bool,
     pub(super) relay: bool,
+    /// Both sides sit behind port-restricted cones: only who was sent to may send back. Whether A and B sent already.
+    pub(super) filtering: Option<[bool; 2]>,
     pub(super) delay: Duration,
     pub(super) relay_delay: Duration,
     flying: Vec<(Timestamp, bool, Route, Frame)>,
@@ -87,6 +91,7 @@ impl World {
             b: Side::new(B, 2, config),
             open,
             relay: config.relay_available,
+            filtering: None,
             delay: ms(10),
             relay_delay: ms(25),
             flying: Vec::new(),
@@ -147,8 +152,14 @@ impl World {
 
     fn deliver(&mut self, to_b: bool, from: Route, frame: Frame) {
         let now = self.now;
+        let (own, peer) = (self.a.address, self.b.address);
         let side = if to_b { &mut self.b } else { &mut self.a };
         side.got.push((now, from, frame));
+        if frame == Frame::Command {
+            self.note_sent(to_b);
+            let side = if to_b { &mut self.b } else { &mut self.a };
+            return side.paths.punch_command(now, if to_b { own } else { peer });
+        }
         if frame == Frame::Exchange {
             side.paths.handle_frame(now, from, 136, Proof::Signed);
             let answer = !core::mem::replace(&mut side.session, true);
@@ -164,7 +175,7 @@ impl World {
             Frame::Ping(nonce) => self.send(to_b, from, Frame::Pong(nonce)),
             Frame::Pong(nonce) => drop(side.paths.handle_probe_answer(now, nonce)),
             Frame::Data => side.paths.used(now),
-            Frame::Keepalive | Frame::Exchange => {}
+            Frame::Keepalive | Frame::Exchange | Frame::Command => {}
         }
         if frame == Frame::Data && to_b {
             self.send_data(false);
@@ -189,11 +200,21 @@ impl World {
         side.paths.sent(self.now, route, bytes);
         let (own, peer) = if from_b { (self.b.address, self.a.address) } else { (self.a.address, self.b.address) };
         let (passes, delay, arrives) = match route {
-            Route::Direct { address, .. } => (self.open && address == peer, self.delay, Route::direct(own)),
+            Route::Direct { address, .. } => {
+                self.note_sent(from_b);
+                let admitted = self.filtering.is_none_or(|sent| sent[usize::from(!from_b)]);
+                (self.open && admitted && address == peer, self.delay, Route::direct(own))
+            }
             Route::Relay => (self.relay, self.relay_delay, Route::Relay),
         };
         if passes {
             self.flying.push((self.now + delay, !from_b, arrives, frame));
+        }
+    }
+
+    fn note_sent(&mut self, from_b: bool) {
+        if let Some(sent) = &mut self.filtering {
+            sent[usize::from(from_b)] = true;
         }
     }
 
@@ -211,9 +232,8 @@ impl World {
                     }
                     PathAction::Keepalive { route } => self.send(is_b, route, Frame::Keepalive),
                     PathAction::RequestPunch if self.relay => {
-                        let (to_a, to_b) = (self.b.address, self.a.address);
-                        self.a.paths.punch_command(self.now, to_a);
-                        self.b.paths.punch_command(self.now, to_b);
+                        let arrival = self.now + self.relay_delay;
+                        self.flying.extend([true, false].map(|to_b| (arrival, to_b, Route::Relay, Frame::Command)));
                     }
                     PathAction::Resolve
                     | PathAction::RequestPunch
