@@ -1,0 +1,412 @@
+//! A connection to the daemon: one request at a time, pushes routed to whom they belong.
+//!
+//! Replies carry no number (control-plane section 4.1), so a request waits for the one before it, even for one whose
+//! caller went away. Buffers are bounded: a connection that is not read stops the whole socket, not the memory.
+
+use crate::conn::Conn;
+use crate::error::DriverError;
+use crate::framing::{encode_frame, read_frame};
+use crate::ipc::{Frame, HandshakeCommand, NetworkCommand, Reply, Request, command};
+use bytes::Bytes;
+use proto_core::wire::SocketAddress;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// Frames waiting for a connection's reader.
+const CONN_QUEUE: usize = 64;
+/// Connections waiting for [`Listener::accept`].
+const ACCEPT_QUEUE: usize = 128;
+/// Datagrams waiting for [`Driver::recv_from`]; the newest are dropped beyond it.
+const DATAGRAM_QUEUE: usize = 256;
+/// Frames waiting for the socket.
+const WRITE_QUEUE: usize = 32;
+
+/// A connection to a daemon. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Driver {
+    shared: Arc<Shared>,
+}
+
+/// A connection that a [`Listener`] took.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The connection.
+    pub conn: Conn,
+    /// Who connected.
+    pub remote: SocketAddress,
+}
+
+/// A datagram that arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// Who sent it.
+    pub from: SocketAddress,
+    /// The local port.
+    pub to_port: u16,
+    /// Its payload.
+    pub data: Bytes,
+}
+
+/// A bound port; dropping it unbinds.
+#[derive(Debug)]
+pub struct Listener {
+    driver: Driver,
+    port: u16,
+    incoming: mpsc::Receiver<Incoming>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Held by the request that waits for its answer.
+    turn: tokio::sync::Mutex<()>,
+    frames: mpsc::Sender<Bytes>,
+    routes: Mutex<Routes>,
+    answered: Notify,
+    datagrams: tokio::sync::Mutex<mpsc::Receiver<Datagram>>,
+}
+
+#[derive(Debug)]
+struct Incoming {
+    conn: u32,
+    remote: SocketAddress,
+    inbound: mpsc::Receiver<Inbound>,
+}
+
+/// What a connection's reader gets; a closed channel is the end.
+pub(crate) type Inbound = Result<Bytes, String>;
+
+#[derive(Debug)]
+enum Answer {
+    Frame(Reply),
+    Conn(u32, mpsc::Receiver<Inbound>),
+    Port(u16, mpsc::Receiver<Incoming>),
+}
+
+#[derive(Debug, Default)]
+struct Routes {
+    /// The request that waits; its caller may be gone.
+    pending: Option<Pending>,
+    conns: BTreeMap<u32, mpsc::Sender<Inbound>>,
+    ports: BTreeMap<u16, mpsc::Sender<Incoming>>,
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Pending {
+    reply: u8,
+    /// For `Close`: the connection the answer must name, as the peer's own close looks the same.
+    conn: Option<u32>,
+    caller: oneshot::Sender<Answer>,
+}
+
+impl Driver {
+    /// Connects to the daemon that listens on `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`DriverError::NotRunning`] when nothing listens there or the socket belongs to somebody else.
+    pub async fn connect(path: &Path) -> Result<Self, DriverError> {
+        let socket = UnixStream::connect(path)
+            .await
+            .map_err(|source| DriverError::NotRunning { path: path.display().to_string(), source })?;
+        let (read, write) = socket.into_split();
+        let (frames, outbound) = mpsc::channel(WRITE_QUEUE);
+        let (datagrams, inbox) = mpsc::channel(DATAGRAM_QUEUE);
+        let shared = Arc::new(Shared {
+            turn: tokio::sync::Mutex::new(()),
+            frames,
+            routes: Mutex::default(),
+            answered: Notify::new(),
+            datagrams: tokio::sync::Mutex::new(inbox),
+        });
+        tokio::spawn(write_frames(write, outbound));
+        tokio::spawn(read_frames(read, Arc::downgrade(&shared), datagrams));
+        let driver = Self { shared };
+        // A reference daemon answers "unknown command", which is as good.
+        match driver.call(Request::Hello(1)).await {
+            Ok(_) | Err(DriverError::Daemon(_)) => Ok(driver),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends any request and returns its JSON answer; an empty answer is `null`.
+    ///
+    /// # Errors
+    ///
+    /// The daemon's refusal, or the loss of the connection. A dropped call is still answered; the next one waits for it.
+    pub async fn request(&self, request: Request) -> Result<Value, DriverError> {
+        match self.call(request).await? {
+            Answer::Frame(Reply::Answer { payload, .. }) if payload.is_empty() => Ok(Value::Null),
+            Answer::Frame(Reply::Answer { payload, .. }) => {
+                serde_json::from_slice(&payload).map_err(|_| DriverError::Protocol("an answer that is not JSON"))
+            }
+            Answer::Frame(_) | Answer::Conn(..) | Answer::Port(..) => Ok(Value::Null),
+        }
+    }
+
+    /// Connects to a port of a peer. The daemon gives up within 5 s.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::request`]; the text says why the peer could not be reached.
+    pub async fn dial(&self, to: SocketAddress) -> Result<Conn, DriverError> {
+        match self.call(Request::Dial(to)).await? {
+            Answer::Conn(conn, inbound) => Ok(Conn::new(self.clone(), conn, inbound)),
+            Answer::Frame(_) | Answer::Port(..) => Err(DriverError::Protocol("the wrong answer to a dial")),
+        }
+    }
+
+    /// Binds a port: streams come from the listener, datagrams from [`Self::recv_from`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::request`].
+    pub async fn listen(&self, port: u16) -> Result<Listener, DriverError> {
+        match self.call(Request::Bind(port)).await? {
+            Answer::Port(port, incoming) => Ok(Listener { driver: self.clone(), port, incoming }),
+            Answer::Frame(_) | Answer::Conn(..) => Err(DriverError::Protocol("the wrong answer to a bind")),
+        }
+    }
+
+    /// Sends a datagram; returns when the daemon has sent it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::request`].
+    pub async fn send_to(&self, to: SocketAddress, data: Bytes) -> Result<(), DriverError> {
+        self.call(Request::SendToConfirm { to, data }).await.map(|_| ())
+    }
+
+    /// The next datagram for any port; `None` when the daemon is gone. Cancel-safe.
+    pub async fn recv_from(&self) -> Option<Datagram> {
+        self.shared.datagrams.lock().await.recv().await
+    }
+
+    /// The daemon's state (control-plane section 4.2, Info).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::request`]; so for all that follow.
+    pub async fn info(&self) -> Result<Value, DriverError> {
+        self.request(Request::Info).await
+    }
+
+    /// Short counters.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::request`].
+    pub async fn health(&self) -> Result<Value, DriverError> {
+        self.request(Request::Health).await
+    }
+
+    /// Any trust command.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::request`].
+    pub async fn handshake(&self, command: HandshakeCommand) -> Result<Value, DriverError> {
+        self.request(Request::Handshake(command)).await
+    }
+
+    /// Any network command.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::request`].
+    pub async fn network(&self, command: NetworkCommand) -> Result<Value, DriverError> {
+        self.request(Request::Network(command)).await
+    }
+
+    /// Looks a hostname up.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::request`].
+    pub async fn resolve(&self, name: &str) -> Result<Value, DriverError> {
+        self.request(Request::ResolveHostname(name.to_owned())).await
+    }
+
+    /// Pings a node inside its tunnel; the answer has `rtt_ms` and `path`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::request`].
+    pub async fn ping(&self, node: u32, timeout: Duration) -> Result<Value, DriverError> {
+        let timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+        self.request(Request::Ping { node, timeout_ms }).await
+    }
+
+    /// Waits for a turn, sends, waits for the answer.
+    async fn call(&self, request: Request) -> Result<Answer, DriverError> {
+        let frame = request.encode();
+        let conn = if let Request::Close(conn) = request { Some(conn) } else { None };
+        let _turn = self.shared.turn.lock().await;
+        let (caller, answer) = oneshot::channel();
+        let mut pending = Some(Pending { reply: frame.command + 1, conn, caller });
+        loop {
+            let answered = self.shared.answered.notified();
+            {
+                let mut routes = self.shared.routes();
+                if routes.ended {
+                    return Err(DriverError::Disconnected);
+                }
+                if routes.pending.is_none() {
+                    routes.pending = pending.take();
+                    break;
+                }
+            }
+            answered.await;
+        }
+        self.shared.frames.send(encode_frame(&frame)).await.map_err(|_| DriverError::Disconnected)?;
+        match answer.await.map_err(|_| DriverError::Disconnected)? {
+            Answer::Frame(Reply::Error(text)) => Err(DriverError::Daemon(text)),
+            answer @ (Answer::Frame(_) | Answer::Conn(..) | Answer::Port(..)) => Ok(answer),
+        }
+    }
+
+    /// Tells the peer that no more comes; returns when it acknowledged everything.
+    pub(crate) async fn finish(self, conn: u32) -> Result<(), DriverError> {
+        self.call(Request::Finish(conn)).await.map(|_| ())
+    }
+
+    /// Closes a connection and forgets it.
+    pub(crate) async fn close(self, conn: u32) -> Result<(), DriverError> {
+        let answer = self.call(Request::Close(conn)).await.map(|_| ());
+        self.shared.routes().conns.remove(&conn);
+        answer
+    }
+
+    pub(crate) fn frames(&self) -> mpsc::Sender<Bytes> {
+        self.shared.frames.clone()
+    }
+}
+
+impl Listener {
+    /// The bound port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The next connection; `None` when the daemon is gone. Cancel-safe.
+    pub async fn accept(&mut self) -> Option<Accepted> {
+        let Incoming { conn, remote, inbound } = self.incoming.recv().await?;
+        Some(Accepted { conn: Conn::new(self.driver.clone(), conn, inbound), remote })
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let (driver, port) = (self.driver.clone(), self.port);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { driver.call(Request::Unbind(port)).await.map(|_| ()) });
+        }
+    }
+}
+
+impl Shared {
+    fn routes(&self) -> MutexGuard<'_, Routes> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn write_frames(mut socket: OwnedWriteHalf, mut frames: mpsc::Receiver<Bytes>) {
+    while let Some(frame) = frames.recv().await {
+        if socket.write_all(&frame).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Ends with the socket, or when the last user of the driver is gone and something arrives.
+async fn read_frames(socket: OwnedReadHalf, shared: std::sync::Weak<Shared>, datagrams: mpsc::Sender<Datagram>) {
+    let mut socket = BufReader::with_capacity(256 * 1024, socket);
+    while let Ok(Some(frame)) = read_frame(&mut socket).await {
+        let Some(shared) = shared.upgrade() else { return };
+        route(&shared, &frame, &datagrams).await;
+    }
+    if let Some(shared) = shared.upgrade() {
+        let mut routes = shared.routes();
+        *routes = Routes { ended: true, ..Routes::default() };
+        shared.answered.notify_waiters();
+    }
+}
+
+/// Gives one frame to whom it belongs; what belongs to nobody is ignored.
+async fn route(shared: &Shared, frame: &Frame, datagrams: &mpsc::Sender<Datagram>) {
+    let Ok(reply) = Reply::decode(frame) else { return };
+    match reply {
+        Reply::Received { conn, data } => {
+            let reader = shared.routes().conns.get(&conn).cloned();
+            if let Some(reader) = reader
+                && reader.send(Ok(data)).await.is_err()
+            {
+                shared.routes().conns.remove(&conn);
+            }
+        }
+        Reply::StreamError { conn, reason } => {
+            let reader = shared.routes().conns.remove(&conn);
+            if let Some(reader) = reader {
+                let _ = reader.send(Err(reason)).await;
+            }
+        }
+        Reply::Accepted { port, conn, remote } => {
+            let (sender, inbound) = mpsc::channel(CONN_QUEUE);
+            let listener = {
+                let mut routes = shared.routes();
+                routes.conns.insert(conn, sender);
+                routes.ports.get(&port).cloned()
+            };
+            if let Some(listener) = listener {
+                let _ = listener.send(Incoming { conn, remote, inbound }).await;
+            }
+        }
+        Reply::ReceivedFrom { from, to_port, data } => {
+            let _ = datagrams.try_send(Datagram { from, to_port, data });
+        }
+        reply @ (Reply::Bound(_) | Reply::Dialed(_) | Reply::Closed(_) | Reply::Error(_) | Reply::Answer { .. }) => {
+            shared.answer(reply, frame.command);
+        }
+    }
+}
+
+impl Shared {
+    /// Hands an answer to the request that waits, if it is its answer.
+    fn answer(&self, reply: Reply, command: u8) {
+        let mut routes = self.routes();
+        if let Reply::Closed(conn) = reply {
+            routes.conns.remove(&conn);
+        }
+        let expected = routes.pending.as_ref().is_some_and(|pending| {
+            if let Reply::Closed(conn) = reply { pending.conn == Some(conn) } else { pending.reply == command }
+        });
+        let expected = expected || command == command::ERROR;
+        let Some(pending) = (if expected { routes.pending.take() } else { None }) else { return };
+        let answer = if let Reply::Dialed(conn) = reply {
+            let (sender, inbound) = mpsc::channel(CONN_QUEUE);
+            routes.conns.insert(conn, sender);
+            Answer::Conn(conn, inbound)
+        } else if let Reply::Bound(port) = reply {
+            let (sender, incoming) = mpsc::channel(ACCEPT_QUEUE);
+            routes.ports.insert(port, sender);
+            Answer::Port(port, incoming)
+        } else {
+            Answer::Frame(reply)
+        };
+        if let Err(Answer::Conn(conn, _)) = pending.caller.send(answer) {
+            // The caller went away while it dialled: nobody else will close this connection.
+            routes.conns.remove(&conn);
+            let (frames, close) = (self.frames.clone(), encode_frame(&Request::Close(conn).encode()));
+            tokio::spawn(async move { frames.send(close).await });
+        }
+        self.answered.notify_waiters();
+    }
+}

@@ -1,0 +1,113 @@
+//! What can go wrong between a program and its daemon, and which kind of failure a daemon's words mean.
+//!
+//! The IPC protocol has one error code for everything (control-plane section 4.1), so the kind is read from the words;
+//! the daemon writes its words with [`ErrorKind::of_text`] in mind and tests hold the two together.
+
+use std::io;
+
+/// The kinds of failure a caller may want to tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The request was malformed.
+    InvalidArgument,
+    /// No such name, node, connection or file.
+    NotFound,
+    /// No daemon answers.
+    NotRunning,
+    /// No answer in time.
+    Timeout,
+    /// The peer refused, or no path leads to it.
+    ConnectionFailed,
+    /// Not trusted, or not allowed.
+    PermissionDenied,
+    /// The port, name or file is taken.
+    AlreadyExists,
+    /// Anything else.
+    Internal,
+}
+
+/// Words that decide the kind; the first match wins, so the specific ones come first.
+const PHRASES: &[(&str, ErrorKind)] = &[
+    ("not registered", ErrorKind::ConnectionFailed),
+    ("registry unavailable", ErrorKind::ConnectionFailed),
+    ("does not trust", ErrorKind::PermissionDenied),
+    ("not trusted", ErrorKind::PermissionDenied),
+    ("denied", ErrorKind::PermissionDenied),
+    ("permission", ErrorKind::PermissionDenied),
+    ("identity key", ErrorKind::PermissionDenied),
+    ("not yours", ErrorKind::PermissionDenied),
+    ("not found", ErrorKind::NotFound),
+    ("no pending", ErrorKind::NotFound),
+    ("no such", ErrorKind::NotFound),
+    ("unknown connection", ErrorKind::NotFound),
+    ("already", ErrorKind::AlreadyExists),
+    ("timeout", ErrorKind::Timeout),
+    ("timed out", ErrorKind::Timeout),
+    ("refused", ErrorKind::ConnectionFailed),
+    ("unreachable", ErrorKind::ConnectionFailed),
+    ("no answer", ErrorKind::ConnectionFailed),
+    ("reset", ErrorKind::ConnectionFailed),
+    ("missing", ErrorKind::InvalidArgument),
+    ("invalid", ErrorKind::InvalidArgument),
+    ("unknown command", ErrorKind::InvalidArgument),
+    ("not supported", ErrorKind::InvalidArgument),
+];
+
+impl ErrorKind {
+    /// The kind a daemon's words mean.
+    #[must_use]
+    pub fn of_text(text: &str) -> Self {
+        let text = text.to_ascii_lowercase();
+        PHRASES.iter().find(|(phrase, _)| text.contains(phrase)).map_or(Self::Internal, |(_, kind)| *kind)
+    }
+}
+
+/// Why a call through the daemon failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// Nothing listens on the socket.
+    #[error("no daemon answers on {path}")]
+    NotRunning {
+        /// The socket that was tried.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The daemon said no, in its words.
+    #[error("{0}")]
+    Daemon(String),
+    /// The connection to the daemon ended.
+    #[error("the daemon closed the connection")]
+    Disconnected,
+    /// The daemon sent something that is not the protocol.
+    #[error("the daemon sent {0}")]
+    Protocol(&'static str),
+    /// The local socket failed.
+    #[error("local socket: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl DriverError {
+    /// The kind of this failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotRunning { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                ErrorKind::PermissionDenied
+            }
+            Self::NotRunning { .. } | Self::Disconnected => ErrorKind::NotRunning,
+            Self::Daemon(text) => ErrorKind::of_text(text),
+            Self::Protocol(_) | Self::Io(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+impl From<DriverError> for io::Error {
+    fn from(error: DriverError) -> Self {
+        match error {
+            DriverError::Io(inner) => inner,
+            DriverError::Disconnected => Self::new(io::ErrorKind::ConnectionAborted, error),
+            DriverError::NotRunning { .. } | DriverError::Daemon(_) | DriverError::Protocol(_) => Self::other(error),
+        }
+    }
+}
