@@ -73,3 +73,36 @@ pub const SESSIONS_PER_PEER: usize = 6;
 pub const SPENT_KEYS_PER_PEER: usize = 16;
 /// Authentications of secure channels remembered against replay (data-plane section 11.3).
 pub const CHANNEL_AUTH_NONCES: usize = 100_000;
+// Control plane: registry client and trust.
+
+/// Requests waiting for the registry, one outstanding at a time; more are refused to the caller.
+pub const MAX_REGISTRY_REQUESTS: usize = 256;
+/// Trusted peers reported again after a registration; as many as peers can have state.
+pub const MAX_REPORTED_TRUST: usize = MAX_PEERS;
+/// Addresses of one node within its own network, told to or by the registry: a host has a few interfaces.
+pub const MAX_LAN_ADDRESSES: usize = 16;
+/// Networks of one node taken from a `lookup` reply.
+pub const MAX_NETWORKS_PER_NODE: usize = 1024;
+/// Requests, and answers, taken from one poll: the registry's inbox holds 100 (control-plane section 1.6).
+pub const MAX_HANDSHAKES_PER_POLL: usize = 128;
+/// How long the registry may take to answer before the connection is given up: what 1.18.0 waits.
+pub const REGISTRY_REPLY_TIMEOUT: Duration = Duration::from_secs(8);
+/// Longest wait between connection attempts: registered again within 5 s of the registry's restart.
+pub const REGISTRY_MAX_BACKOFF: Duration = Duration::from_secs(2);
+
+/// Trusted peers; further approvals are refused.
+pub const MAX_TRUSTED: usize = MAX_PEERS;
+/// Requests for trust that wait for a decision, one per node; further ones are dropped (control-plane section 3).
+pub const MAX_PENDING_TRUST: usize = 256;
+/// How long a request for trust waits for a decision (control-plane section 3).
+pub const PENDING_TRUST_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Nodes this one asked for trust; the oldest is forgotten first.
+pub const MAX_OUTGOING_TRUST: usize = 256;
+/// How long an answer to an own request is taken as one (control-plane section 3).
+pub const OUTGOING_TRUST_TTL: Duration = Duration::from_secs(10 * 60);
+/// How long relayed approvals of a revoked peer are ignored (control-plane section 3).
+pub const REVOCATION_COOLDOWN: Duration = Duration::from_secs(5 * 60);
+/// Trust messages remembered so that none is taken twice (control-plane section 3).
+pub const TRUST_REPLAY_WINDOW: usize = 8192;
+/// Bytes of a justification or reason that are kept (control-plane section 3).
+pub const MAX_JUSTIFICATION: usize = 1024;

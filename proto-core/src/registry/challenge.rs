@@ -39,7 +39,7 @@ pub fn poll_handshakes(node: NodeId) -> String {
 /// `from` asks `to` for trust. The same string signs every message on port 444 (control-plane section 3).
 #[must_use]
 pub fn request_handshake(from: NodeId, to: NodeId) -> String {
-    format!("handshake:{from}:{to}")
+    crate::wire::trust::signed_string(from, to)
 }
 
 /// `node` answers the request of `peer`; whether yes or no is not signed.

@@ -2,10 +2,16 @@
 //! Refuses to know who is trusted and how peers are reached.
 
 pub mod challenge;
+mod client;
 pub mod codec;
+mod reply;
+mod request;
+
+pub use client::{Client, ClientConfig, ClientEvent, Output, QueueFull, RequestError, Ticket};
+pub use reply::{
+    HandshakeRequest, HandshakeResponse, Handshakes, HostnameReply, Lookup, Registered, Resolved, refusal,
+};
+pub use request::{Registration, Request};
 
 /// Programs whose registered version begins so are of this implementation: a hint before any tunnel exists.
 pub const OUR_VERSION_PREFIX: &str = "pilot-rs/";
-/// A request.
-#[derive(Debug)]
-pub struct Request;

@@ -1,0 +1,154 @@
+//! What a reply, or its absence, does to the session.
+
+use super::super::reply::{Handshakes, Registered, refusal};
+use super::super::request::{Registration, Request};
+use super::queue::{Purpose, Task};
+use super::{
+    Client, ClientEvent, HEARTBEAT_FAILURES, Output, REGISTRATION_RETRY, REGISTRATION_RETRY_MAX, RegistrationState,
+    RequestError,
+};
+use crate::ids::NodeId;
+use crate::time::Timestamp;
+use serde_json::Value;
+
+impl Client {
+    pub(super) fn handle_reply(&mut self, now: Timestamp, reply: Value) {
+        let Some(task) = self.queue.finish() else {
+            // Nothing was asked: the stream of replies cannot be matched to requests any more.
+            self.give_up(now);
+            return;
+        };
+        match refusal(&reply).map(str::to_owned) {
+            Some(text) => self.handle_refusal(now, &task, text),
+            None => self.handle_success(now, &task, reply),
+        }
+        self.advance(now);
+    }
+
+    /// The request of registration, once there is an endpoint to register.
+    pub(super) fn registration(&self) -> Option<Task> {
+        let (listen_addr, lan_addrs) = self.endpoint.clone()?;
+        let registration = Registration {
+            listen_addr,
+            lan_addrs,
+            hostname: self.config.hostname.clone(),
+            owner: self.config.owner.clone(),
+            version: self.config.version.clone(),
+            relay_only: self.config.relay_only,
+        };
+        Some(Task::own(Purpose::Register, Request::Register(registration)))
+    }
+
+    /// Registration goes before everything else from now on.
+    pub(super) fn register_again(&mut self) {
+        self.registration = RegistrationState::Wanted;
+        self.schedule.stop();
+        self.queue.clear_own();
+    }
+
+    /// The connection is of no use any more.
+    pub(super) fn give_up(&mut self, now: Timestamp) {
+        self.outputs.push_back(Output::Disconnect);
+        self.drop_connection();
+        self.link.lost(now, &mut self.rng);
+    }
+
+    pub(super) fn drop_connection(&mut self) {
+        self.register_again();
+        if let Some(task) = self.queue.interrupt() {
+            self.fail(&task, RequestError::Unavailable);
+        }
+        self.events.push_back(ClientEvent::Disconnected);
+    }
+
+    pub(super) fn fail(&mut self, task: &Task, error: RequestError) {
+        if let Purpose::Caller(ticket) = task.purpose {
+            self.events.push_back(ClientEvent::Reply(ticket, Err(error)));
+        }
+    }
+
+    fn handle_success(&mut self, now: Timestamp, task: &Task, reply: Value) {
+        match task.purpose {
+            Purpose::Register => match Registered::parse(&reply) {
+                Some(registered) => self.handle_registered(now, registered),
+                None => self.handle_registration_failure(now, "the reply has no usable node number".to_owned()),
+            },
+            Purpose::Heartbeat => self.heartbeat_failures = 0,
+            Purpose::Poll => {
+                let handshakes = Handshakes::parse(&reply);
+                if !handshakes.is_empty() {
+                    self.events.push_back(ClientEvent::Handshakes(handshakes));
+                }
+            }
+            Purpose::Housekeeping => {}
+            Purpose::Caller(ticket) => {
+                self.remember(&task.request);
+                self.events.push_back(ClientEvent::Reply(ticket, Ok(reply)));
+            }
+        }
+    }
+
+    fn handle_registered(&mut self, now: Timestamp, registered: Registered) {
+        if self.registration != RegistrationState::Asked {
+            // The endpoint changed meanwhile: this answer is about the old one.
+            return;
+        }
+        self.link.proved();
+        self.registration = RegistrationState::Registered;
+        self.registration_failures = 0;
+        self.heartbeat_failures = 0;
+        self.node = Some(registered.node);
+        self.events.push_back(ClientEvent::Registered(registered));
+        // Said even when private: the registry may remember this key as public from an earlier run.
+        self.queue.push_own(Purpose::Housekeeping, Request::SetVisibility(self.config.public));
+        for peer in &self.trusted {
+            self.queue.push_own(Purpose::Housekeeping, Request::ReportTrust(*peer));
+        }
+        self.schedule.start(now, &mut self.rng);
+    }
+
+    fn handle_registration_failure(&mut self, now: Timestamp, text: String) {
+        let doublings = self.registration_failures.min(8);
+        let wait = (REGISTRATION_RETRY * 2_u32.saturating_pow(doublings)).min(REGISTRATION_RETRY_MAX);
+        self.registration_failures = self.registration_failures.saturating_add(1);
+        if self.registration == RegistrationState::Asked {
+            self.registration = RegistrationState::Refused(now + wait);
+        }
+        self.events.push_back(ClientEvent::RegistrationFailed(text));
+    }
+
+    fn handle_refusal(&mut self, now: Timestamp, task: &Task, text: String) {
+        let forgotten = match task.purpose {
+            Purpose::Register => {
+                self.handle_registration_failure(now, text);
+                return;
+            }
+            Purpose::Heartbeat => {
+                self.heartbeat_failures = self.heartbeat_failures.saturating_add(1);
+                self.heartbeat_failures >= HEARTBEAT_FAILURES || text.contains("not found")
+            }
+            Purpose::Poll => text.contains("not found"),
+            Purpose::Housekeeping | Purpose::Caller(_) => self.node.is_some_and(|node| is_forgotten(node, &text)),
+        };
+        if forgotten {
+            self.register_again();
+        }
+        self.fail(task, RequestError::Refused(text));
+    }
+
+    /// What the caller changed at run time is what the next registration must say.
+    fn remember(&mut self, request: &Request) {
+        if let Request::SetVisibility(public) = request {
+            self.config.public = *public;
+        }
+        if let Request::SetHostname(hostname) = request {
+            self.config.hostname = Some(hostname.clone()).filter(|name| !name.is_empty());
+        }
+    }
+}
+
+/// The registry lost this node, by the wording of control-plane appendix B.
+fn is_forgotten(own: NodeId, text: &str) -> bool {
+    text.contains(&format!("node {own}: node not found"))
+        || text.contains(&format!("requester node {own} is not registered"))
+}
