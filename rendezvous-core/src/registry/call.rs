@@ -1,0 +1,150 @@
+//! One request on its way through the registry: what handlers of every family need. Decides who the sender has proved
+//! to be; refuses to know what it wants.
+
+use super::Registry;
+use super::change::{Change, NodeRecord};
+use super::keys::same_secret;
+use super::refusal::{Handled, Refusal};
+use super::request::Request;
+use super::session::Session;
+use super::state::{Node, State};
+use proto_core::{NodeId, Timestamp};
+use serde_json::{Map, Value};
+
+/// A reply's fields besides `type`.
+pub(super) type Fields = Map<String, Value>;
+
+/// The object of a `json!` literal.
+pub(super) fn fields(value: Value) -> Fields {
+    match value {
+        Value::Object(fields) => fields,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Fields::new(),
+    }
+}
+
+/// A request being handled.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    pub(super) registry: &'a mut Registry,
+    pub(super) session: &'a mut Session,
+    pub(super) request: &'a Request,
+    pub(super) now: Timestamp,
+    pub(super) wall: u64,
+    changes: Vec<Change>,
+    notify: Vec<NodeId>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) const fn new(
+        registry: &'a mut Registry,
+        session: &'a mut Session,
+        request: &'a Request,
+        now: Timestamp,
+        wall: u64,
+    ) -> Self {
+        Self { registry, session, request, now, wall, changes: Vec::new(), notify: Vec::new() }
+    }
+
+    pub(super) fn into_effects(self) -> (Vec<Change>, Vec<NodeId>) {
+        (self.changes, self.notify)
+    }
+
+    pub(super) const fn state(&self) -> &State {
+        &self.registry.state
+    }
+
+    pub(super) const fn state_mut(&mut self) -> &mut State {
+        &mut self.registry.state
+    }
+
+    /// Makes a durable change.
+    pub(super) fn commit(&mut self, change: Change) {
+        self.registry.state.apply(&change);
+        self.changes.push(change);
+    }
+
+    /// Has the beacon tell `node` to poll.
+    pub(super) fn notify(&mut self, node: NodeId) {
+        self.notify.push(node);
+    }
+
+    pub(super) fn node(&self, id: NodeId) -> Handled<&Node> {
+        self.state().node(id).ok_or_else(|| Refusal::node_not_found(id))
+    }
+
+    /// Changes the durable record of `id`; nothing is stored when it stays as it is.
+    pub(super) fn edit(&mut self, id: NodeId, edit: impl FnOnce(&mut NodeRecord)) -> Handled<()> {
+        let before = &self.node(id)?.record;
+        let mut after = before.clone();
+        edit(&mut after);
+        if after != *before {
+            self.commit(Change::Node(after));
+        }
+        Ok(())
+    }
+
+    /// The request carries `node`'s signature over `signed`. The connection is `node`'s from then on, and an endpoint
+    /// that an unsigned registration on it only claimed is believed.
+    pub(super) fn authenticate(&mut self, node: NodeId, signed: &str) -> Handled<()> {
+        let key = self.node(node)?.record.public_key;
+        let signature = self.request.text("signature").filter(|signature| !signature.is_empty());
+        let signature = signature.ok_or_else(Refusal::signature_required)?;
+        if !key.verifies(signed, signature) {
+            return Err(Refusal::signature_failed());
+        }
+        self.session.prove(node);
+        if let Some((_, presence)) = self.session.held.take_if(|(held, _)| *held == node)
+            && let Some(node) = self.state_mut().node_mut(node)
+        {
+            node.appear(presence);
+        }
+        Ok(())
+    }
+
+    /// As [`Call::authenticate`], or the admin token.
+    pub(super) fn authenticate_or_admin(&mut self, node: NodeId, signed: &str) -> Handled<()> {
+        if self.is_admin() { self.node(node).map(|_| ()) } else { self.authenticate(node, signed) }
+    }
+
+    /// As [`Call::authenticate_or_admin`], for a request whose value the signature does not cover. Such signatures
+    /// never expire, so one that was overheard could set any value: a new value (`changes`) is only taken from the
+    /// address the node last registered from.
+    pub(super) fn authenticate_setting(&mut self, node: NodeId, signed: &str, changes: bool) -> Handled<()> {
+        self.authenticate_or_admin(node, signed)?;
+        let home = self.node(node)?.presence(self.now).map(|presence| presence.source);
+        if changes && !self.is_admin() && home.is_some_and(|home| home != self.session.source()) {
+            return Err(Refusal::new(format!(
+                "cannot change node {node} from another address than it registered from: register first"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The request carries the admin token.
+    pub(super) fn is_admin(&self) -> bool {
+        let given = self.request.text("admin_token").filter(|token| !token.is_empty());
+        let expected = self.registry.config.admin_token.as_deref().filter(|token| !token.is_empty());
+        given.zip(expected).is_some_and(|(given, expected)| same_secret(given, expected))
+    }
+
+    pub(super) fn require_admin(&self) -> Handled<()> {
+        if self.is_admin() { Ok(()) } else { Err(Refusal::admin_token()) }
+    }
+
+    /// Who the sender is as far as the connection has proved it.
+    pub(super) const fn identity(&self) -> Option<NodeId> {
+        self.session.identity()
+    }
+
+    /// `viewer` may learn names of `node`, and where it is.
+    pub(super) fn may_see(&self, viewer: Option<NodeId>, node: &Node) -> bool {
+        node.record.public || viewer.is_some_and(|viewer| self.registry.related(viewer, node.id()))
+    }
+}
+
+impl Registry {
+    /// The two are one, trust each other, or share a network.
+    pub(super) fn related(&self, a: NodeId, b: NodeId) -> bool {
+        a == b || self.state.trusted(a, b) || self.state.share_network(a, b)
+    }
+}

@@ -1,0 +1,229 @@
+//! The registry: who exists, under which key and name, who trusts whom, and who may learn where somebody is.
+//!
+//! Decides the answer to every request, and which facts must be durable before it may leave. Refuses to know
+//! connections, files and the time of day; the host passes them in.
+
+mod accounts;
+mod beacons;
+mod call;
+mod change;
+mod directory;
+mod enterprise;
+mod handshake;
+mod keys;
+mod networks;
+mod refusal;
+mod register;
+mod request;
+mod session;
+mod settings;
+mod state;
+mod table;
+mod trust;
+
+pub use change::{Change, JoinRule, Letter, NetworkRecord, NodeRecord, Role};
+pub use keys::PublicKey;
+pub use session::Session;
+
+use crate::limits;
+use crate::rate::{Rate, RateTable};
+use beacons::AnnouncedBeacons;
+use call::Call;
+use core::net::{IpAddr, Ipv6Addr};
+use proto_core::{NodeId, Timestamp};
+use refusal::Refusal;
+use request::Request;
+use serde_json::{Map, Value};
+use state::State;
+
+/// What an operator decides.
+#[derive(Clone, Debug)]
+pub struct RegistryConfig {
+    /// The secret of administrative requests; `None` refuses them.
+    pub admin_token: Option<String>,
+    /// Names of private nodes may be resolved by anybody: to an id and an address, never to an endpoint.
+    pub hostnames_are_public: bool,
+    /// Accept `rotate:<node>` of versions before 1.9.1, which does not say the new key.
+    pub unbound_rotation: bool,
+    /// First registrations from one address; known keys are exempt.
+    pub registrations: Rate,
+    /// Requests from one address on connections that have not proved an identity.
+    pub requests_per_address: Rate,
+    /// Requests of one node from one address on connections that have.
+    pub requests_per_node: Rate,
+}
+
+impl Default for RegistryConfig {
+    fn default() -> Self {
+        Self {
+            admin_token: None,
+            hostnames_are_public: false,
+            unbound_rotation: false,
+            registrations: Rate::per_minute(10, 200),
+            requests_per_address: Rate::per_second(100, 2000),
+            requests_per_node: Rate::per_second(50, 1000),
+        }
+    }
+}
+
+/// The registry as a machine with all its state in memory.
+#[derive(Debug)]
+pub struct Registry {
+    config: RegistryConfig,
+    state: State,
+    beacons: AnnouncedBeacons,
+    registrations: RateTable<IpAddr>,
+    requests_per_address: RateTable<IpAddr>,
+    requests_per_node: RateTable<(NodeId, IpAddr)>,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The JSON object to send back; at most one per request, and always one.
+    pub reply: Vec<u8>,
+    /// What must be stored before the reply is sent.
+    pub changes: Vec<Change>,
+    /// The reply acknowledges durable facts, so it must also wait for changes of earlier requests.
+    pub acknowledges: bool,
+    /// Nodes the beacon should tell to poll their inbox (0A 01).
+    pub notify: Vec<NodeId>,
+    /// The request's type as far as it is known, for counting.
+    pub kind: &'static str,
+    /// The reply is an error.
+    pub refused: bool,
+}
+
+/// How much a registry holds, for an operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Nodes that did not deregister.
+    pub nodes: usize,
+    /// Nodes heard of lately.
+    pub nodes_online: usize,
+    /// Pairs of nodes that trust each other.
+    pub trust_links: usize,
+    /// Networks besides the backbone.
+    pub networks: usize,
+    /// Nodes that say they execute tasks.
+    pub task_executors: usize,
+}
+
+impl Registry {
+    /// An empty registry.
+    #[must_use]
+    pub fn new(config: RegistryConfig) -> Self {
+        Self {
+            state: State::default(),
+            beacons: AnnouncedBeacons::default(),
+            registrations: RateTable::new(config.registrations, limits::MAX_RATE_SOURCES),
+            requests_per_address: RateTable::new(config.requests_per_address, limits::MAX_RATE_SOURCES),
+            requests_per_node: RateTable::new(config.requests_per_node, limits::MAX_RATE_SOURCES),
+            config,
+        }
+    }
+
+    /// A registry that knows `changes`: the last of each [`Change::key`], in any order.
+    #[must_use]
+    pub fn restore(config: RegistryConfig, mut changes: Vec<Change>) -> Self {
+        let mut registry = Self::new(config);
+        changes.sort_by_key(|change| match change {
+            Change::Node(_) => 0,
+            Change::Network(_) | Change::NetworkRemoved(_) => 1,
+            Change::Member { .. } | Change::Trust { .. } | Change::Mail { .. } | Change::NextNetwork(_) => 2,
+        });
+        for change in &changes {
+            registry.apply(change);
+        }
+        registry
+    }
+
+    /// Makes a durable change so, as the request that caused it did.
+    pub fn apply(&mut self, change: &Change) {
+        self.state.apply(change);
+    }
+
+    /// Answers one request of `session`. `json` is the message without its length; `wall` is the time of day in Unix
+    /// seconds. Every request gets an answer, and every answer a `type`.
+    pub fn handle_frame(&mut self, now: Timestamp, wall: u64, session: &mut Session, json: &[u8]) -> Outcome {
+        let parsed = if json.len() <= limits::MAX_REQUEST_BYTES { Request::parse(json) } else { None };
+        let Some(request) = parsed else { return Outcome::refused("", Refusal::invalid("request")) };
+        let Some(entry) = request.text("type").and_then(table::find) else {
+            return Outcome::refused("", Refusal::invalid("request: unknown type"));
+        };
+        if !self.within_rate(now, session) {
+            return Outcome::refused(entry.kind, Refusal::rate_limited("requests"));
+        }
+        let mut call = Call::new(self, session, &request, now, wall);
+        let result = (entry.handler)(&mut call);
+        let (changes, notify) = call.into_effects();
+        let refused = result.is_err();
+        let reply = match result {
+            Ok(fields) => success(entry.kind, fields),
+            Err(refusal) => error(&refusal),
+        };
+        Outcome { reply, changes, acknowledges: entry.acknowledges, notify, kind: entry.kind, refused }
+    }
+
+    fn within_rate(&mut self, now: Timestamp, session: &Session) -> bool {
+        let source = rate_key(session.source());
+        match session.identity() {
+            Some(node) => self.requests_per_node.take((node, source), now, 1),
+            None => self.requests_per_address.take(source, now, 1),
+        }
+    }
+
+    /// Counts what is held. Walks all nodes.
+    #[must_use]
+    pub fn census(&self, now: Timestamp) -> Census {
+        let mut census =
+            Census { trust_links: self.state.pair_count(), networks: self.state.network_count(), ..Census::default() };
+        for node in self.state.nodes() {
+            census.nodes += 1;
+            census.nodes_online += usize::from(node.presence(now).is_some());
+            census.task_executors += usize::from(node.record.task_exec);
+        }
+        census
+    }
+}
+
+impl Outcome {
+    fn refused(kind: &'static str, refusal: Refusal) -> Self {
+        let reply = error(&refusal);
+        Self { reply, changes: Vec::new(), acknowledges: false, notify: Vec::new(), kind, refused: true }
+    }
+}
+
+/// The reply to a connection that opens with the preamble of the reference's binary protocol: that protocol's error
+/// frame. The connection is to be closed behind it (control-plane section 1.9).
+#[must_use]
+pub fn binary_protocol_refusal() -> Vec<u8> {
+    const ERROR: u8 = 0xFF;
+    let text = b"binary protocol not served, use JSON frames";
+    let text_len = u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes();
+    let frame_len = u32::try_from(1 + text_len.len() + text.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [&frame_len[..], &[ERROR], &text_len[..], text].concat()
+}
+
+/// The first bytes of a connection that speaks the reference's binary protocol.
+pub const BINARY_PREAMBLE: [u8; 4] = *b"PILT";
+
+fn success(kind: &str, mut fields: Map<String, Value>) -> Vec<u8> {
+    fields.insert("type".to_owned(), format!("{kind}_ok").into());
+    Value::Object(fields).to_string().into_bytes()
+}
+
+fn error(refusal: &Refusal) -> Vec<u8> {
+    serde_json::json!({"type": "error", "error": refusal.0}).to_string().into_bytes()
+}
+
+/// What a rate counts as one source: an IPv4 address, or the /64 an IPv6 host picks its addresses from.
+fn rate_key(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
+        ip @ IpAddr::V4(_) => ip,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! Registration, signs of life, key rotation and farewell (control-plane section 1.5).
+
+use super::call::{Call, Fields, fields};
+use super::change::{Change, NodeRecord};
+use super::keys::PublicKey;
+use super::rate_key;
+use super::refusal::{Handled, Refusal};
+use super::settings::claim_hostname;
+use super::state::Presence;
+use crate::limits::{MAX_NODES, MAX_OWNER_BYTES, MAX_VERSION_BYTES};
+use crate::validate;
+use proto_core::registry::challenge;
+use proto_core::wire::addr::Address;
+use proto_core::{NetworkId, NodeId};
+use serde_json::json;
+
+/// `register`: the same key always gets the same id, and never by way of its owner's e-mail.
+pub(super) fn register(call: &mut Call<'_>) -> Handled<Fields> {
+    let key = call.request.public_key("public_key")?;
+    let listen_addr = call.request.text("listen_addr").unwrap_or_default();
+    let endpoint =
+        validate::endpoint(listen_addr, call.session.source()).ok_or_else(|| Refusal::invalid("listen_addr"))?;
+    let signed = verify_registration(call, key, listen_addr)?;
+    let version = call.request.short_text("version", MAX_VERSION_BYTES)?.map(str::to_owned);
+    let owner = call.request.short_text("owner", MAX_OWNER_BYTES)?.map(str::to_owned);
+    let node = match call.state().by_key(&key).map(|node| &node.record) {
+        Some(known) => welcome_back(call, known.clone(), version, owner, signed),
+        None => enrol(call, key, version, owner, signed)?,
+    };
+    let presence = Presence {
+        endpoint: endpoint.clone(),
+        lan_addresses: validate::lan_addresses(call.request.texts("lan_addrs")),
+        relay_only: call.request.flag("relay_only").unwrap_or(false),
+        source: call.session.source(),
+        last_seen: call.now,
+        last_seen_unix: call.wall,
+    };
+    take_presence(call, node, presence, signed)?;
+    let mut reply = fields(json!({
+        "node_id": node.0, "network_id": 0, "address": Address::backbone(node).to_string(),
+        "public_key": key.to_string(), "observed_addr": endpoint, "protocol_version": 1,
+    }));
+    if let Some(name) = call.request.text("hostname").filter(|name| !name.is_empty()) {
+        // A name on an unsigned registration of a known key could be anybody's wish; set_hostname is signed.
+        let claimed = if signed || call.session.held.is_none() { claim_hostname(call, node, name) } else { Ok(()) };
+        match claimed {
+            Ok(()) => drop(reply.insert("hostname".to_owned(), name.into())),
+            Err(refusal) => drop(reply.insert("hostname_error".to_owned(), refusal.0.into())),
+        }
+    }
+    Ok(reply)
+}
+
+/// Whether the registration carries a valid signature. A key that once signed must always sign.
+fn verify_registration(call: &Call<'_>, key: PublicKey, listen_addr: &str) -> Handled<bool> {
+    let Some(signature) = call.request.text("signature").filter(|signature| !signature.is_empty()) else {
+        let ratcheted = call.state().by_key(&key).is_some_and(|node| node.record.signed);
+        return if ratcheted { Err(Refusal::signature_required()) } else { Ok(false) };
+    };
+    let key_as_sent = call.request.text("public_key").unwrap_or_default();
+    let valid = key.verifies(&challenge::register(listen_addr, key_as_sent), signature);
+    if valid { Ok(true) } else { Err(Refusal::signature_failed()) }
+}
+
+fn welcome_back(
+    call: &mut Call<'_>,
+    known: NodeRecord,
+    version: Option<String>,
+    owner: Option<String>,
+    signed: bool,
+) -> NodeId {
+    let mut record = known.clone();
+    if record.deregistered {
+        record.deregistered = false;
+        record.public = false;
+        record.tags.clear();
+    }
+    if version.is_some() {
+        record.version = version;
+    }
+    record.owner = record.owner.or(owner);
+    record.signed |= signed;
+    if record != known {
+        call.commit(Change::Node(record));
+    }
+    NodeId(known.id)
+}
+
+fn enrol(
+    call: &mut Call<'_>,
+    key: PublicKey,
+    version: Option<String>,
+    owner: Option<String>,
+    signed: bool,
+) -> Handled<NodeId> {
+    if !call.registry.registrations.take(rate_key(call.session.source()), call.now, 1) {
+        return Err(Refusal::rate_limited("registrations"));
+    }
+    if call.state().key_count() >= MAX_NODES {
+        return Err(Refusal::full("nodes"));
+    }
+    let id = call.state().next_node().ok_or_else(|| Refusal::full("nodes"))?;
+    call.commit(Change::Node(NodeRecord {
+        id: id.0,
+        public_key: key,
+        hostname: None,
+        tags: Vec::new(),
+        public: false,
+        task_exec: false,
+        owner,
+        version,
+        signed,
+        deregistered: false,
+        key_created: call.wall,
+        key_rotated: None,
+        rotations: 0,
+    }));
+    Ok(id)
+}
+
+/// Believes where the node says it is; or, when a live node would move to another address without a signature, only
+/// once something signed comes on the same connection.
+fn take_presence(call: &mut Call<'_>, id: NodeId, presence: Presence, signed: bool) -> Handled<()> {
+    let (now, source) = (call.now, call.session.source());
+    let moved = call.node(id)?.presence(now).is_some_and(|known| known.source != source);
+    if moved && !signed && call.identity() != Some(id) {
+        call.session.held = Some((id, presence));
+        return Ok(());
+    }
+    call.session.held = None;
+    if signed {
+        call.session.prove(id);
+    }
+    if let Some(node) = call.state_mut().node_mut(id) {
+        node.appear(presence);
+    }
+    Ok(())
+}
+
+/// `heartbeat`. Never touches the store.
+pub(super) fn heartbeat(call: &mut Call<'_>) -> Handled<Fields> {
+    let id = call.request.node("node_id");
+    if call.node(id)?.presence(call.now).is_none() {
+        return Err(Refusal::node_not_found(id));
+    }
+    call.authenticate(id, &challenge::heartbeat(id))?;
+    let (now, wall) = (call.now, call.wall);
+    if let Some(presence) = call.state_mut().node_mut(id).and_then(|node| node.presence_mut(now)) {
+        presence.last_seen = now;
+        presence.last_seen_unix = wall;
+    }
+    Ok(fields(json!({"time": wall})))
+}
+
+/// `deregister`: the name and the memberships go, the key keeps its id.
+pub(super) fn deregister(call: &mut Call<'_>) -> Handled<Fields> {
+    let id = call.request.node("node_id");
+    let Some(networks) = call.state().node(id).map(|node| node.networks.clone()) else { return Ok(Fields::new()) };
+    call.authenticate_or_admin(id, &challenge::deregister(id))?;
+    for network in networks {
+        call.commit(Change::member(network, id, None));
+    }
+    call.edit(id, |record| {
+        record.hostname = None;
+        record.tags.clear();
+        record.public = false;
+        record.deregistered = true;
+    })?;
+    Ok(Fields::new())
+}
+
+/// `rotate_key`, signed by the old key over the new one.
+pub(super) fn rotate_key(call: &mut Call<'_>) -> Handled<Fields> {
+    let id = call.request.node("node_id");
+    let new_key = call.request.public_key("new_public_key")?;
+    let bound = challenge::rotate_key(id, call.request.text("new_public_key").unwrap_or_default());
+    if let Err(refusal) = call.authenticate(id, &bound) {
+        if !call.registry.config.unbound_rotation {
+            return Err(refusal);
+        }
+        call.authenticate(id, &challenge::rotate_key_unbound(id))?;
+    }
+    if call.state().by_key(&new_key).is_some_and(|holder| holder.id() != id) {
+        return Err(Refusal::new("key already in use"));
+    }
+    let wall = call.wall;
+    call.edit(id, |record| {
+        if record.public_key != new_key {
+            record.public_key = new_key;
+            record.key_rotated = Some(wall);
+            record.rotations = record.rotations.saturating_add(1);
+        }
+    })?;
+    Ok(fields(json!({
+        "node_id": id.0, "address": Address { network: NetworkId::BACKBONE, node: id }.to_string(),
+        "public_key": new_key.to_string(),
+    })))
+}

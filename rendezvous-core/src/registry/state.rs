@@ -1,0 +1,283 @@
+//! Holds what the registry knows and keeps its indices in step. Refuses to know requests: it is changed by [`Change`]s,
+//! whether they come from a handler now or from the store at start-up, and by liveness, which is never stored.
+
+use super::change::{Change, Letter, NetworkRecord, NodeRecord, Role};
+use super::keys::PublicKey;
+use crate::limits::{NAME_HELD_FOR, STALE_AFTER};
+use core::net::IpAddr;
+use proto_core::{NetworkId, NodeId, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything known.
+#[derive(Debug)]
+pub(super) struct State {
+    nodes: BTreeMap<NodeId, Node>,
+    ids_by_key: BTreeMap<PublicKey, NodeId>,
+    ids_by_name: BTreeMap<String, NodeId>,
+    trust: BTreeMap<NodeId, BTreeSet<NodeId>>,
+    networks: BTreeMap<NetworkId, Network>,
+    next_node: u32,
+    next_network: u32,
+    pair_count: usize,
+}
+
+/// A node: its durable record and what is known only while the server runs.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) record: NodeRecord,
+    pub(super) networks: BTreeSet<NetworkId>,
+    pub(super) requests: BTreeMap<NodeId, Mail>,
+    pub(super) answers: BTreeMap<NodeId, Mail>,
+    presence: Option<Presence>,
+}
+
+/// Where a node is, as of its last registration and heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Presence {
+    /// `ip:port` or `name:port`.
+    pub(super) endpoint: String,
+    pub(super) lan_addresses: Vec<String>,
+    pub(super) relay_only: bool,
+    /// Where the registration came from.
+    pub(super) source: IpAddr,
+    pub(super) last_seen: Timestamp,
+    pub(super) last_seen_unix: u64,
+}
+
+/// A letter and the connection it was last delivered on.
+#[derive(Debug)]
+pub(super) struct Mail {
+    pub(super) letter: Letter,
+    pub(super) delivered: Option<(u64, Timestamp)>,
+}
+
+/// A network and its members.
+#[derive(Debug)]
+pub(super) struct Network {
+    pub(super) record: NetworkRecord,
+    pub(super) members: BTreeMap<NodeId, Role>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            nodes: BTreeMap::new(),
+            ids_by_key: BTreeMap::new(),
+            ids_by_name: BTreeMap::new(),
+            trust: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            next_node: 1,
+            next_network: 1,
+            pair_count: 0,
+        }
+    }
+}
+
+impl State {
+    /// Makes `change` so.
+    pub(super) fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Node(record) => self.apply_node(record),
+            Change::Trust { from, to, holds } => self.apply_trust(NodeId(*from), NodeId(*to), *holds),
+            Change::Network(record) => self.apply_network(record),
+            Change::NetworkRemoved(id) => self.remove_network(NetworkId(*id)),
+            Change::Member { network, node, role } => self.apply_member(NetworkId(*network), NodeId(*node), *role),
+            Change::Mail { to, from, letter, answer } => {
+                self.apply_mail(NodeId(*to), NodeId(*from), letter.as_ref(), *answer);
+            }
+            Change::NextNetwork(next) => self.next_network = self.next_network.max(*next),
+        }
+    }
+
+    fn apply_node(&mut self, record: &NodeRecord) {
+        let id = NodeId(record.id);
+        self.next_node = self.next_node.max(record.id.saturating_add(1));
+        if let Some(before) = self.nodes.get(&id).map(|node| &node.record) {
+            self.ids_by_key.remove(&before.public_key);
+            if let Some(name) = before.hostname.as_ref().filter(|name| self.ids_by_name.get(*name) == Some(&id)) {
+                self.ids_by_name.remove(name);
+            }
+        }
+        self.ids_by_key.insert(record.public_key, id);
+        if let Some(name) = &record.hostname {
+            self.ids_by_name.insert(name.clone(), id);
+        }
+        let node = self.nodes.entry(id).or_insert_with(|| Node::new(record.clone()));
+        node.record.clone_from(record);
+        if record.deregistered {
+            node.presence = None;
+        }
+    }
+
+    fn apply_trust(&mut self, from: NodeId, to: NodeId, holds: bool) {
+        let before = self.trusted(from, to);
+        if holds {
+            self.trust.entry(from).or_default().insert(to);
+        } else if let Some(peers) = self.trust.get_mut(&from) {
+            peers.remove(&to);
+            if peers.is_empty() {
+                self.trust.remove(&from);
+            }
+        }
+        match (before, self.trusted(from, to)) {
+            (false, true) => self.pair_count += 1,
+            (true, false) => self.pair_count = self.pair_count.saturating_sub(1),
+            (false, false) | (true, true) => {}
+        }
+    }
+
+    fn apply_network(&mut self, record: &NetworkRecord) {
+        self.next_network = self.next_network.max(u32::from(record.id) + 1);
+        let network = self.networks.entry(NetworkId(record.id));
+        let network = network.or_insert_with(|| Network { record: record.clone(), members: BTreeMap::new() });
+        network.record.clone_from(record);
+    }
+
+    fn remove_network(&mut self, id: NetworkId) {
+        for member in self.networks.remove(&id).map(|network| network.members).unwrap_or_default().into_keys() {
+            if let Some(node) = self.nodes.get_mut(&member) {
+                node.networks.remove(&id);
+            }
+        }
+    }
+
+    fn apply_member(&mut self, network: NetworkId, node: NodeId, role: Option<Role>) {
+        let (Some(network_entry), Some(node_entry)) = (self.networks.get_mut(&network), self.nodes.get_mut(&node))
+        else {
+            return;
+        };
+        match role {
+            Some(role) => {
+                network_entry.members.insert(node, role);
+                node_entry.networks.insert(network);
+            }
+            None => {
+                network_entry.members.remove(&node);
+                node_entry.networks.remove(&network);
+            }
+        }
+    }
+
+    fn apply_mail(&mut self, to: NodeId, from: NodeId, letter: Option<&Letter>, answer: bool) {
+        let Some(node) = self.nodes.get_mut(&to) else { return };
+        let letters = if answer { &mut node.answers } else { &mut node.requests };
+        match letter {
+            Some(letter) => drop(letters.insert(from, Mail { letter: letter.clone(), delivered: None })),
+            None => drop(letters.remove(&from)),
+        }
+    }
+
+    /// The node, unless it is unknown or said goodbye.
+    pub(super) fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(&id).filter(|node| !node.record.deregistered)
+    }
+
+    pub(super) fn node_mut(&mut self, id: NodeId) -> Option<&mut Node> {
+        self.nodes.get_mut(&id).filter(|node| !node.record.deregistered)
+    }
+
+    /// The node, also when it said goodbye.
+    pub(super) fn by_key(&self, key: &PublicKey) -> Option<&Node> {
+        self.ids_by_key.get(key).and_then(|id| self.nodes.get(id))
+    }
+
+    pub(super) fn by_name(&self, name: &str) -> Option<&Node> {
+        self.ids_by_name.get(name).and_then(|id| self.node(*id))
+    }
+
+    /// Whose record says `name`, however long ago it was heard.
+    pub(super) fn named(&self, name: &str) -> Option<&NodeRecord> {
+        self.ids_by_name.get(name).and_then(|id| self.nodes.get(id)).map(|node| &node.record)
+    }
+
+    /// Who holds `name` against `claimant` now. A holder not heard of for [`NAME_HELD_FOR`] has let it go.
+    pub(super) fn name_holder(&self, name: &str, claimant: NodeId, now: Timestamp) -> Option<NodeId> {
+        let (&holder, node) = self.ids_by_name.get(name).and_then(|id| self.nodes.get_key_value(id))?;
+        let last_seen = node.presence.as_ref().map_or(Timestamp::ZERO, |presence| presence.last_seen);
+        (holder != claimant && now.saturating_since(last_seen) < NAME_HELD_FOR).then_some(holder)
+    }
+
+    /// `from` said that it trusts `to`.
+    pub(super) fn half(&self, from: NodeId, to: NodeId) -> bool {
+        self.trust.get(&from).is_some_and(|peers| peers.contains(&to))
+    }
+
+    /// Both said so.
+    pub(super) fn trusted(&self, a: NodeId, b: NodeId) -> bool {
+        self.half(a, b) && self.half(b, a)
+    }
+
+    pub(super) fn trust_given(&self, from: NodeId) -> usize {
+        self.trust.get(&from).map_or(0, BTreeSet::len)
+    }
+
+    pub(super) fn share_network(&self, a: NodeId, b: NodeId) -> bool {
+        let (Some(a), Some(b)) = (self.node(a), self.node(b)) else { return false };
+        !a.networks.is_disjoint(&b.networks)
+    }
+
+    pub(super) fn network(&self, id: NetworkId) -> Option<&Network> {
+        self.networks.get(&id)
+    }
+
+    pub(super) fn networks(&self) -> impl Iterator<Item = &Network> {
+        self.networks.values()
+    }
+
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values().filter(|node| !node.record.deregistered)
+    }
+
+    /// Keys ever registered.
+    pub(super) fn key_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(super) fn network_count(&self) -> usize {
+        self.networks.len()
+    }
+
+    /// Trust pairs, both halves there.
+    pub(super) const fn pair_count(&self) -> usize {
+        self.pair_count
+    }
+
+    /// The next node id, `None` when all are given; the broadcast id never is.
+    pub(super) fn next_node(&self) -> Option<NodeId> {
+        Some(NodeId(self.next_node)).filter(|id| *id < NodeId::BROADCAST)
+    }
+
+    /// The next network id, `None` when all are given; 65535 is reserved.
+    pub(super) fn next_network(&self) -> Option<NetworkId> {
+        u16::try_from(self.next_network).ok().filter(|id| *id < u16::MAX).map(NetworkId)
+    }
+}
+
+impl Node {
+    const fn new(record: NodeRecord) -> Self {
+        Self { record, networks: BTreeSet::new(), requests: BTreeMap::new(), answers: BTreeMap::new(), presence: None }
+    }
+
+    pub(super) const fn id(&self) -> NodeId {
+        NodeId(self.record.id)
+    }
+
+    /// Where it is, unless it was silent for [`STALE_AFTER`].
+    pub(super) fn presence(&self, now: Timestamp) -> Option<&Presence> {
+        self.presence.as_ref().filter(|presence| now.saturating_since(presence.last_seen) < STALE_AFTER)
+    }
+
+    pub(super) fn presence_mut(&mut self, now: Timestamp) -> Option<&mut Presence> {
+        self.presence.as_mut().filter(|presence| now.saturating_since(presence.last_seen) < STALE_AFTER)
+    }
+
+    /// It was seen there.
+    pub(super) fn appear(&mut self, presence: Presence) {
+        self.presence = Some(presence);
+    }
+
+    /// When it was last seen in this run, Unix seconds.
+    pub(super) fn last_seen_unix(&self) -> Option<u64> {
+        self.presence.as_ref().map(|presence| presence.last_seen_unix)
+    }
+}
