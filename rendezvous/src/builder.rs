@@ -2,6 +2,7 @@
 
 use crate::server::{Server, StartError};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use rendezvous_core::{BeaconConfig, RegistryConfig};
 use std::path::PathBuf;
 
 /// Where a server listens and what it keeps; see [`Server::builder`].
@@ -12,7 +13,8 @@ pub struct Builder {
     pub(crate) beacon_listen: Vec<SocketAddr>,
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) metrics_listen: Option<SocketAddr>,
-    pub(crate) admin_token: Option<String>,
+    pub(crate) registry: RegistryConfig,
+    pub(crate) beacon: BeaconConfig,
 }
 
 impl Default for Builder {
@@ -24,7 +26,8 @@ impl Default for Builder {
             beacon_listen: vec![SocketAddr::new(any, 9001), SocketAddr::new(any, 9002)],
             data_dir: None,
             metrics_listen: None,
-            admin_token: None,
+            registry: RegistryConfig::default(),
+            beacon: BeaconConfig::default(),
         }
     }
 }
@@ -68,7 +71,21 @@ impl Builder {
     /// The secret of administrative requests, default none: they are refused.
     #[must_use]
     pub fn admin_token(mut self, token: impl Into<String>) -> Self {
-        self.admin_token = Some(token.into());
+        self.registry.admin_token = Some(token.into());
+        self
+    }
+
+    /// The registry's rules and rates. Replaces an admin token given before.
+    #[must_use]
+    pub fn registry_config(mut self, config: RegistryConfig) -> Self {
+        self.registry = config;
+        self
+    }
+
+    /// The beacon's rates and peers.
+    #[must_use]
+    pub fn beacon_config(mut self, config: BeaconConfig) -> Self {
+        self.beacon = config;
         self
     }
 

@@ -13,7 +13,18 @@
 //! ```
 
 mod builder;
+mod clock;
+mod connection;
+mod http;
+mod hub;
+mod limits;
+mod listener;
+mod metrics;
 mod server;
+mod store;
+mod tls;
+mod udp;
 
 pub use builder::Builder;
+pub use rendezvous_core::{BeaconConfig, RegistryConfig};
 pub use server::{Server, StartError};
