@@ -1,0 +1,110 @@
+//! What an endpoint tells about itself, for lists, metrics and pages that a person reads.
+
+use super::PathKind;
+use crate::ids::{NodeId, StreamId};
+use crate::wire::{Address, SocketAddress};
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+/// One stream.
+#[derive(Clone, Debug)]
+pub struct StreamStatus {
+    /// Its number.
+    pub id: StreamId,
+    /// Port at this node.
+    pub local_port: u16,
+    /// The other end.
+    pub remote: SocketAddress,
+    /// Its state and counters.
+    pub stats: crate::stream::Stats,
+}
+
+/// One peer.
+#[derive(Clone, Debug)]
+pub struct PeerStatus {
+    /// Its number.
+    pub node: NodeId,
+    /// Its hostname, when the registry or a name look-up told.
+    pub hostname: Option<String>,
+    /// How data reaches it now.
+    pub path: Option<PathKind>,
+    /// Smoothed round-trip time of the selected path.
+    pub rtt: Option<Duration>,
+    /// A secure tunnel is up. Always authenticated too.
+    pub encrypted: bool,
+    /// Recognised as running this implementation.
+    pub ours: bool,
+    /// In the trust store.
+    pub trusted: bool,
+    /// Open streams.
+    pub streams: usize,
+    /// Why the path is the relay, for a person.
+    pub relay_reason: Option<&'static str>,
+    /// Bytes of UDP payload sent to it.
+    pub bytes_sent: u64,
+    /// Bytes of UDP payload received from it.
+    pub bytes_received: u64,
+}
+
+/// The endpoint at a glance.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// This node's address, once registered.
+    pub address: Option<Address>,
+    /// The name the registry granted.
+    pub hostname: Option<String>,
+    /// Anyone may reach this node.
+    pub public: bool,
+    /// The pipe to the registry is open.
+    pub registry_connected: bool,
+    /// The registry knows this node on that pipe.
+    pub registered: bool,
+    /// Own address as the beacon sees it.
+    pub endpoint: Option<SocketAddr>,
+    /// NAT behaviour in RFC 4787 words.
+    pub nat: &'static str,
+    /// What this means for peers, one sentence.
+    pub nat_strategy: &'static str,
+    /// Peers with a tunnel.
+    pub peers: usize,
+    /// Of those, on a direct path.
+    pub direct_peers: usize,
+    /// Of those, on the relay.
+    pub relayed_peers: usize,
+    /// Open streams.
+    pub streams: usize,
+    /// Totals since start.
+    pub totals: Totals,
+    /// Dropped input by reason, sorted by name.
+    pub drops: Vec<(&'static str, u64)>,
+    /// Ports listened on.
+    pub ports: Vec<u16>,
+}
+
+/// Totals since start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Bytes of UDP payload sent.
+    pub bytes_sent: u64,
+    /// Bytes of UDP payload received.
+    pub bytes_received: u64,
+    /// Datagrams sent.
+    pub packets_sent: u64,
+    /// Datagrams received.
+    pub packets_received: u64,
+}
+
+/// Counts of everything that was dropped, by a name fixed in the code.
+#[derive(Debug, Default)]
+pub(super) struct Drops(BTreeMap<&'static str, u64>);
+
+impl Drops {
+    pub(super) fn count(&mut self, reason: &'static str) {
+        *self.0.entry(reason).or_default() += 1;
+    }
+
+    pub(super) fn list(&self) -> Vec<(&'static str, u64)> {
+        self.0.iter().map(|(reason, count)| (*reason, *count)).collect()
+    }
+}
