@@ -106,3 +106,16 @@ pub const REVOCATION_COOLDOWN: Duration = Duration::from_secs(5 * 60);
 pub const TRUST_REPLAY_WINDOW: usize = 8192;
 /// Bytes of a justification or reason that are kept (control-plane section 3).
 pub const MAX_JUSTIFICATION: usize = 1024;
+// Endpoint
+/// Ended dials whose 4-tuple rests; further ones may be used again at once.
+pub const MAX_RESTING_TUPLES: usize = 16_384;
+/// Small packets (pings, key exchanges, beacon messages, datagrams) waiting to be sent; the newest is dropped and counted.
+pub const OUTBOX_PACKETS: usize = 4096;
+/// Key exchanges of strangers waiting for their identity key; the newest is dropped and counted.
+pub const PENDING_EXCHANGES: usize = 256;
+/// Pings waiting for their answer, per peer; the oldest is forgotten.
+pub const PINGS_PER_PEER: usize = 64;
+/// Streams of one stranger (public nodes).
+pub const STREAMS_PER_STRANGER: usize = 256;
+/// Bytes of one trust message (control-plane section 3).
+pub const TRUST_MESSAGE_BYTES: usize = 65_536;

@@ -1,6 +1,9 @@
 //! What an endpoint tells about itself, for lists, metrics and pages that a person reads.
 
 use super::PathKind;
+use super::inner::Endpoint;
+use super::peer::{Peer, path_kind};
+use crate::crypto::PublicKey;
 use crate::ids::{NodeId, StreamId};
 use crate::wire::{Address, SocketAddress};
 use core::net::SocketAddr;
@@ -93,6 +96,80 @@ pub struct Totals {
     pub packets_sent: u64,
     /// Datagrams received.
     pub packets_received: u64,
+}
+
+impl Endpoint {
+    /// This node's address on the backbone, once it has a number.
+    #[must_use]
+    pub fn address(&self) -> Option<Address> {
+        self.node.map(Address::backbone)
+    }
+
+    /// The hostname the registry granted.
+    #[must_use]
+    pub fn hostname(&self) -> Option<&str> {
+        self.hostname.as_deref()
+    }
+
+    /// This node's identity key.
+    #[must_use]
+    pub fn public_key(&self) -> PublicKey {
+        self.identity.public()
+    }
+
+    /// All peers with any state, by number.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        self.peers.iter().map(|(node, peer)| self.peer_status(*node, peer)).collect()
+    }
+
+    /// One peer.
+    #[must_use]
+    pub fn peer(&self, node: NodeId) -> Option<PeerStatus> {
+        self.peers.get(&node).map(|peer| self.peer_status(node, peer))
+    }
+
+    fn peer_status(&self, node: NodeId, peer: &Peer) -> PeerStatus {
+        let path = peer.path.route().map(path_kind).filter(|_| peer.tunnel.is_established());
+        PeerStatus {
+            node,
+            hostname: peer.facts.hostname.clone(),
+            path,
+            rtt: peer.path.rtt(),
+            encrypted: peer.tunnel.is_established(),
+            ours: peer.ours,
+            trusted: self.trust.is_trusted(node),
+            streams: self.streams.of_peer(node).len(),
+            relay_reason: peer.path.relay_reason().filter(|_| path == Some(PathKind::Relay)),
+            bytes_sent: peer.bytes_sent,
+            bytes_received: peer.bytes_received,
+        }
+    }
+
+    /// The endpoint at a glance.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let peers: Vec<PeerStatus> = self.peers().into_iter().filter(|peer| peer.encrypted).collect();
+        let relayed = peers.iter().filter(|peer| peer.path == Some(PathKind::Relay)).count();
+        let nat = self.discovery.nat_type(&self.own_local());
+        Status {
+            address: self.address(),
+            hostname: self.hostname.clone(),
+            public: self.public,
+            registry_connected: self.registry.is_connected(),
+            registered: self.registry.is_registered(),
+            endpoint: self.config.endpoint.or(self.discovery.reflexive().map(|endpoint| endpoint.0)),
+            nat: nat.name(),
+            nat_strategy: nat.strategy(),
+            peers: peers.len(),
+            direct_peers: peers.iter().filter(|peer| matches!(peer.path, Some(PathKind::Direct(_)))).count(),
+            relayed_peers: relayed,
+            streams: self.streams.len(),
+            totals: self.totals,
+            drops: self.drops.list(),
+            ports: self.open_ports(),
+        }
+    }
 }
 
 /// Counts of everything that was dropped, by a name fixed in the code.

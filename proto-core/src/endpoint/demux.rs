@@ -1,0 +1,174 @@
+//! Where each received datagram belongs.
+
+use super::Event;
+use super::inner::Endpoint;
+use crate::ids::{NodeId, SocketId};
+use crate::path::{Proof, Route};
+use crate::stream::Segment;
+use crate::wire::beacon::NOTIFY_HANDSHAKE;
+use crate::wire::candidate::canonical;
+use crate::wire::{BeaconMessage, Datagram, Flags, Frame, Header, Protocol, SocketAddress, classify};
+use bytes::Bytes;
+use core::net::SocketAddr;
+
+impl Endpoint {
+    pub(super) fn handle_datagram(&mut self, via: SocketId, from: SocketAddr, data: &mut [u8]) {
+        self.totals.bytes_received += data.len() as u64;
+        self.totals.packets_received += 1;
+        match classify(data) {
+            Datagram::Empty => self.drops.count("empty_datagram"),
+            Datagram::Beacon(_) => self.handle_beacon(from, data),
+            Datagram::Frame(_) => self.handle_frame(Route::Direct { socket: via, address: from }, None, data),
+        }
+    }
+
+    /// Beacon messages count only from a configured beacon.
+    fn handle_beacon(&mut self, from: SocketAddr, data: &mut [u8]) {
+        if !self.config.beacons.contains(&from) {
+            return self.drops.count("beacon_message_from_elsewhere");
+        }
+        let now = self.now;
+        match BeaconMessage::parse(data) {
+            Ok(BeaconMessage::DiscoverReply(observed)) => {
+                self.discovery.handle_reply(now, from, canonical(observed));
+            }
+            Ok(BeaconMessage::PunchCommand(target)) => self.handle_punch_command(canonical(target)),
+            Ok(BeaconMessage::RelayDeliver { sender, frame }) => {
+                let start = data.len() - frame.len();
+                self.handle_relayed(sender, data.get_mut(start..).unwrap_or_default());
+            }
+            Ok(BeaconMessage::RelayDeliverTo { sender, destination, frame }) => {
+                let start = data.len() - frame.len();
+                if Some(destination) == self.node {
+                    self.handle_relayed(sender, data.get_mut(start..).unwrap_or_default());
+                }
+            }
+            Ok(BeaconMessage::Notify { kind: NOTIFY_HANDSHAKE }) => self.registry.notify(now),
+            Ok(_) | Err(_) => self.drops.count("beacon_message_unusable"),
+        }
+    }
+
+    /// A relayed frame must say the same sender outside and inside; beacon messages do not nest.
+    fn handle_relayed(&mut self, sender: NodeId, frame: &mut [u8]) {
+        if matches!(classify(frame), Datagram::Frame(_)) {
+            self.handle_frame(Route::Relay, Some(sender), frame);
+        } else {
+            self.drops.count("relayed_beacon_message");
+        }
+    }
+
+    fn handle_frame(&mut self, route: Route, relayed_from: Option<NodeId>, data: &mut [u8]) {
+        let claims = |sender: NodeId| relayed_from.is_none_or(|outer| outer == sender);
+        match Frame::parse(data) {
+            Ok(Frame::Secure(frame)) if claims(frame.sender) => {
+                let sender = frame.sender;
+                self.handle_secure(sender, route, data);
+            }
+            Ok(Frame::AuthenticatedKeyExchange(exchange)) if claims(exchange.sender) => {
+                self.handle_exchange(route, data.len(), exchange);
+            }
+            Ok(Frame::KeyExchange(exchange)) if claims(exchange.sender) => {
+                self.handle_anonymous_exchange(exchange.sender, route, data.len());
+            }
+            Ok(Frame::Plaintext(_)) => self.drops.count("plaintext_refused"),
+            // A punch only opens the sender's NAT; it proves nothing (data-plane section 3.4).
+            Ok(Frame::Punch { .. }) => self.drops.count("punch_received"),
+            Ok(_) => self.drops.count("relayed_sender_mismatch"),
+            Err(_) => self.drops.count("frame_unusable"),
+        }
+    }
+
+    fn handle_secure(&mut self, sender: NodeId, route: Route, data: &mut [u8]) {
+        let (now, len) = (self.now, data.len());
+        let Some(peer) = self.peers.get_mut(&sender) else { return self.handle_unknown_session(sender, route) };
+        match peer.tunnel.open(now, data) {
+            Ok(opened) => {
+                peer.received(now, route, len, Proof::Fresh);
+                self.dirty.insert(sender);
+                self.handle_packet(sender, route, &opened.header, opened.payload);
+            }
+            Err(error) => {
+                peer.received(now, route, len, Proof::Unproven);
+                self.drops.count(error.name());
+                self.dirty.insert(sender);
+            }
+        }
+    }
+
+    fn handle_packet(&mut self, sender: NodeId, route: Route, header: &Header, payload: &[u8]) {
+        let Some(own) = self.node else { return };
+        match header.protocol {
+            Protocol::Control => self.handle_control(sender, route, header, payload),
+            _ if header.dst.node != own => self.drops.count("packet_for_another_node"),
+            Protocol::Stream => self.handle_stream_packet(sender, header, payload),
+            Protocol::Datagram => self.handle_datagram_packet(sender, header, payload),
+            Protocol::Other(_) => self.drops.count("unknown_protocol"),
+        }
+    }
+
+    fn handle_stream_packet(&mut self, sender: NodeId, header: &Header, payload: &[u8]) {
+        let now = self.now;
+        let segment =
+            Segment { flags: header.flags, seq: header.seq, ack: header.ack, window: header.window, payload };
+        let opens = header.flags.contains(Flags::SYN) && !header.flags.contains(Flags::ACK);
+        let remote = SocketAddress::new(header.src, header.src_port);
+        let found = self.streams.find(header.dst_port, remote).or_else(|| self.find_answered_from_backbone(header));
+        if let Some(id) = found {
+            let over = self.streams.get(id).is_some_and(|stream| stream.connection.is_over());
+            if !(opens && over) {
+                if let Some(stream) = self.streams.get_mut(id) {
+                    stream.connection.handle_segment(now, &segment);
+                }
+                if !payload.is_empty() {
+                    self.with_peer(sender, |peer| peer.used(now));
+                }
+                return self.touch_stream(id);
+            }
+            // A new SYN on the 4-tuple of a stream that is over begins a new one.
+            self.drop_stream(id);
+        }
+        if opens {
+            self.handle_syn(sender, header, &segment);
+        } else {
+            self.drops.count("no_such_stream");
+        }
+    }
+
+    fn handle_datagram_packet(&mut self, sender: NodeId, header: &Header, payload: &[u8]) {
+        if payload.is_empty() || !self.admits(sender, header.dst_port) {
+            return self.drops.count("datagram_refused");
+        }
+        if self.datagram_bytes + payload.len() > crate::limits::DATAGRAM_QUEUE_BYTES {
+            return self.drops.count("datagram_queue_full");
+        }
+        self.datagram_bytes += payload.len();
+        let now = self.now;
+        self.with_peer(sender, |peer| peer.used(now));
+        self.event(Event::Datagram {
+            from: SocketAddress::new(header.src, header.src_port),
+            to_port: header.dst_port,
+            data: Bytes::copy_from_slice(payload),
+        });
+    }
+
+    /// The beacon says where the other side of a punch is; whose, it does not say.
+    fn handle_punch_command(&mut self, target: SocketAddr) {
+        let now = self.now;
+        if !self.punches.accept(now, target, true, self.discovery.reflexive()) {
+            return self.drops.count("punch_command_refused");
+        }
+        let meant: Vec<NodeId> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.path.knows(target) || peer.path.expects_punch(now))
+            .map(|(node, _)| *node)
+            .take(4)
+            .collect();
+        if meant.is_empty() {
+            self.send_punches(Route::direct(target));
+        }
+        for node in meant {
+            self.with_peer(node, |peer| peer.path.punch_command(now, target));
+        }
+    }
+}

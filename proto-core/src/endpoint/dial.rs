@@ -1,0 +1,189 @@
+//! Dialling: from a target to a stream or to a reason, within a fixed time.
+
+use super::inner::Endpoint;
+use super::registry::Awaited;
+use super::streams::Owner;
+use super::timers::TimerKind;
+use super::{DialError, Event};
+use crate::ids::{NodeId, StreamId};
+use crate::limits;
+use crate::registry::Request;
+use crate::seq::SeqNumber;
+use crate::stream::{CloseReason, Connection, Params};
+use crate::time::Timestamp;
+use crate::wire::{Header, Protocol, SocketAddress};
+use core::time::Duration;
+
+/// A resolved endpoint is used this long without asking again (data-plane section 9).
+const RESOLVE_LIFETIME: Duration = Duration::from_secs(60);
+
+impl Endpoint {
+    /// Dials. The answer is `Connected` or `DialFailed`, at the latest [`limits::DIAL_TIMEOUT`] from now.
+    ///
+    /// # Errors
+    /// What is wrong already now; see [`DialError`].
+    pub fn dial(&mut self, now: Timestamp, remote: SocketAddress) -> Result<StreamId, DialError> {
+        self.advance(now);
+        let id = self.dial_as(remote, Owner::Host)?;
+        self.settle();
+        Ok(id)
+    }
+
+    pub(super) fn dial_as(&mut self, remote: SocketAddress, owner: Owner) -> Result<StreamId, DialError> {
+        let now = self.now;
+        let own = self.node.ok_or(DialError::NotRegistered)?;
+        if remote.port == 0 {
+            return Err(DialError::InvalidTarget);
+        }
+        if self.streams.is_full() {
+            return Err(DialError::TooManyStreams);
+        }
+        let node = remote.address.node;
+        self.reach(node)?;
+        let port = self.streams.ephemeral_port(now, remote).ok_or(DialError::TooManyStreams)?;
+        let isn = self.initial_sequence();
+        let connection = Connection::connect(self.stream_params(node), isn);
+        let local = super::segment::own_address(own, remote.address);
+        let id = self.streams.insert(connection, local, port, remote, owner);
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.dialling = true;
+        }
+        self.timers.set(TimerKind::Dial(id), Some(now + limits::DIAL_TIMEOUT));
+        self.with_peer(node, |peer| peer.used(now));
+        self.touch_stream(id);
+        Ok(id)
+    }
+
+    /// Below 2^31: the reference compares SACK edges without wrap (data-plane section 6.2).
+    pub(super) fn initial_sequence(&mut self) -> SeqNumber {
+        SeqNumber(self.rng.next_u32() >> 1)
+    }
+
+    pub(super) fn stream_params(&self, node: NodeId) -> Params {
+        let stream = &self.config.stream;
+        Params {
+            mss: self.path_mss(node),
+            max_segment_accepted: self.options().max_segment,
+            receive_buffer: stream.receive_buffer,
+            send_buffer: stream.send_buffer,
+            no_delay: stream.no_delay,
+            idle_timeout: stream.idle_timeout,
+            keepalive: stream.keepalive,
+            initial_rtt: self.peers.get(&node).and_then(|peer| peer.path.rtt()),
+            offer_options: Some(self.options()),
+        }
+    }
+
+    /// Sets everything in motion that a packet to `node` needs: its key, where it is, a session, a path.
+    pub(super) fn reach(&mut self, node: NodeId) -> Result<(), DialError> {
+        let own = self.node.ok_or(DialError::NotRegistered)?;
+        if node == own || node == NodeId::UNASSIGNED || node == NodeId::BROADCAST {
+            return Err(DialError::InvalidTarget);
+        }
+        let now = self.now;
+        let peer = self.ensure_peer(node).ok_or(DialError::TooManyStreams)?;
+        let connected = peer.tunnel.is_established() && peer.path.route().is_some();
+        let fresh = peer.is_static || peer.resolved_at.is_some_and(|at| at + RESOLVE_LIFETIME > now);
+        let unknown = !peer.facts.known;
+        if connected {
+            return Ok(());
+        }
+        if unknown {
+            self.look_up(node);
+        }
+        if fresh {
+            self.start_exchange(node);
+        } else {
+            self.resolve_peer(node);
+        }
+        Ok(())
+    }
+
+    /// Asks the registry where `node` is; without a registry what is known must do.
+    pub(super) fn resolve_peer(&mut self, node: NodeId) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        if peer.resolving {
+            return;
+        }
+        if self.ask_registry(Request::Resolve(node), Awaited::PeerEndpoint(node)) {
+            self.with_peer(node, |peer| peer.resolving = true);
+        } else {
+            self.start_exchange(node);
+        }
+    }
+
+    /// Ends every dial to `node` that has no session to go on with.
+    pub(super) fn fail_dials(&mut self, node: NodeId, error: DialError) {
+        if self.peers.get(&node).is_some_and(|peer| peer.tunnel.is_established()) {
+            return;
+        }
+        for id in self.streams.of_peer(node).to_vec() {
+            if self.streams.get(id).is_some_and(|stream| stream.dialling) {
+                self.fail_dial(id, error);
+            }
+        }
+    }
+
+    pub(super) fn peer_unreachable(&mut self, node: NodeId) {
+        self.fail_dials(node, DialError::Unreachable);
+    }
+
+    pub(super) fn dial_timed_out(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get(id).filter(|stream| stream.dialling) else { return };
+        let node = stream.peer();
+        let established = self.peers.get(&node).is_some_and(|peer| peer.tunnel.is_established());
+        let error = if established { DialError::Timeout } else { DialError::Unreachable };
+        self.fail_dial(id, error);
+    }
+
+    pub(super) fn fail_dial(&mut self, id: StreamId, error: DialError) {
+        let Some(stream) = self.drop_stream(id) else { return };
+        match stream.owner {
+            Owner::Host => self.event(Event::DialFailed(id, error)),
+            Owner::TrustSender(message) => self.trust_delivery_failed(stream.remote.address.node, &message),
+            Owner::Echo(_) | Owner::TrustReceiver(_) => {}
+        }
+    }
+
+    /// Removes a stream from every table, without a word to the peer.
+    pub(super) fn drop_stream(&mut self, id: StreamId) -> Option<super::streams::Stream> {
+        self.timers.set(TimerKind::Dial(id), None);
+        self.timers.set(TimerKind::Stream(id), None);
+        let stream = self.streams.remove(self.now, id)?;
+        self.forget_accept(stream.local_port, id, stream.unaccepted);
+        self.dirty.insert(stream.peer());
+        Some(stream)
+    }
+
+    /// The April reference answers a SYN to a network address from its backbone address (data-plane section 6.2).
+    pub(super) fn find_answered_from_backbone(&mut self, header: &Header) -> Option<StreamId> {
+        use crate::wire::Flags;
+        if header.protocol != Protocol::Stream
+            || !header.flags.contains(Flags::SYN | Flags::ACK)
+            || header.src.network != crate::ids::NetworkId::BACKBONE
+        {
+            return None;
+        }
+        let node = header.src.node;
+        let id = self.streams.of_peer(node).iter().copied().find(|id| {
+            self.streams.get(*id).is_some_and(|stream| {
+                stream.dialling && stream.local_port == header.dst_port && stream.remote.port == header.src_port
+            })
+        })?;
+        self.streams.rename_remote(id, SocketAddress::new(header.src, header.src_port));
+        Some(id)
+    }
+}
+
+/// A dial that ended before it was established, in a dialler's words.
+pub(super) fn dial_error(reason: CloseReason) -> DialError {
+    match reason {
+        CloseReason::Reset => DialError::Refused,
+        CloseReason::Revoked => DialError::UnknownOrUntrusted,
+        CloseReason::Finished
+        | CloseReason::Local
+        | CloseReason::RetransmissionLimit
+        | CloseReason::IdleTimeout
+        | CloseReason::Truncated => DialError::Timeout,
+    }
+}

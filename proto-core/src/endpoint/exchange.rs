@@ -1,0 +1,189 @@
+//! Key exchanges as they arrive: from whom they are heard at all, and which identity key they are held against.
+
+use super::Event;
+use super::inner::Endpoint;
+use super::registry::Awaited;
+use crate::crypto::PublicKey;
+use crate::ids::NodeId;
+use crate::limits;
+use crate::path::{Proof, Route};
+use crate::rate::RateLimiter;
+use crate::registry::{Lookup, OUR_VERSION_PREFIX, Request};
+use crate::tunnel::{Context, ExchangeError};
+use crate::wire::AuthenticatedKeyExchange;
+use core::net::IpAddr;
+use core::time::Duration;
+
+/// A failed look-up of a key is not repeated sooner (data-plane section 4.7).
+const LOOKUP_PAUSE: Duration = Duration::from_secs(3);
+
+/// Where an unauthenticated key exchange came from, as far as that can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    Direct(IpAddr),
+    Relayed(NodeId),
+}
+
+/// A key exchange that waits for its sender's identity key.
+#[derive(Debug)]
+pub(super) struct PendingExchange {
+    exchange: AuthenticatedKeyExchange,
+    route: Route,
+    bytes: usize,
+}
+
+pub(super) fn rate_limiter() -> RateLimiter<Source> {
+    let rate = limits::KEY_EXCHANGE_RATE_PER_SOURCE;
+    RateLimiter::new(rate, rate, limits::RATE_LIMITED_SOURCES)
+}
+
+impl Endpoint {
+    pub(super) fn handle_exchange(&mut self, route: Route, bytes: usize, exchange: AuthenticatedKeyExchange) {
+        let sender = exchange.sender;
+        if Some(sender) == self.node || sender == NodeId::UNASSIGNED {
+            return self.drops.count("exchange_from_nobody");
+        }
+        let source = match route {
+            Route::Direct { address, .. } => Source::Direct(address.ip()),
+            Route::Relay => Source::Relayed(sender),
+        };
+        if !self.exchange_rate.allow(self.now, source) {
+            return self.drops.count("exchange_rate_limited");
+        }
+        if !self.welcomes(sender) {
+            return self.drops.count("exchange_from_stranger");
+        }
+        if let Some(key) = self.known_key(sender) {
+            return self.accept_exchange(route, bytes, &exchange, &key);
+        }
+        if self.strangers.len() >= limits::PENDING_EXCHANGES && !self.strangers.contains_key(&sender) {
+            return self.drops.count("pending_exchanges_full");
+        }
+        self.strangers.insert(sender, PendingExchange { exchange, route, bytes });
+        self.look_up(sender);
+    }
+
+    /// A private node is heard of only by those who may reach it: everyone else gets silence before any signature is checked.
+    fn welcomes(&self, node: NodeId) -> bool {
+        self.public || !self.networks.is_empty() || self.peers.contains_key(&node) || self.expects(node)
+    }
+
+    /// Trusted, or asked for trust by this node.
+    pub(super) fn expects(&self, node: NodeId) -> bool {
+        self.trust.is_trusted(node) || self.trust.is_outgoing(node)
+    }
+
+    fn known_key(&self, node: NodeId) -> Option<PublicKey> {
+        self.peers.get(&node).and_then(|peer| peer.key).or_else(|| self.trust.pinned_key(node))
+    }
+
+    fn accept_exchange(&mut self, route: Route, bytes: usize, exchange: &AuthenticatedKeyExchange, key: &PublicKey) {
+        let (now, sender) = (self.now, exchange.sender);
+        let known = self.peers.contains_key(&sender);
+        if self.ensure_peer(sender).is_none() {
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(&sender) else { return };
+        let mut context = Context { crypto: self.crypto, identity: &self.identity, rng: &mut self.rng };
+        match peer.tunnel.handle_exchange(now, exchange, key, &mut context) {
+            Ok(()) => {
+                peer.key = Some(*key);
+                peer.received(now, route, bytes, Proof::Signed);
+                self.dirty.insert(sender);
+            }
+            Err(error) => {
+                peer.received(now, route, bytes, Proof::Unproven);
+                self.drops.count(error.name());
+                if error == ExchangeError::IdentityMismatch {
+                    self.identity_mismatch(sender);
+                }
+                if !known {
+                    self.forget_peer(sender);
+                }
+            }
+        }
+    }
+
+    /// A pinned key is not given up; a looked-up one may have been rotated and is asked for once more.
+    fn identity_mismatch(&mut self, node: NodeId) {
+        if self.trust.pinned_key(node).is_some() {
+            self.event(Event::KeyMismatch(node));
+        } else {
+            self.look_up(node);
+        }
+    }
+
+    /// PILK creates nothing. One that names a peer we know is answered with a PILA, rarely (data-plane section 4.3).
+    pub(super) fn handle_anonymous_exchange(&mut self, sender: NodeId, route: Route, bytes: usize) {
+        self.drops.count("anonymous_exchange_refused");
+        self.handle_unknown_session(sender, route);
+        let now = self.now;
+        self.with_peer(sender, |peer| peer.received(now, route, bytes, Proof::Unproven));
+    }
+
+    /// A sealed frame without a session: after a restart of ours the peer must hear our new key. Only known friends are answered.
+    pub(super) fn handle_unknown_session(&mut self, sender: NodeId, route: Route) {
+        let now = self.now;
+        if !self.expects(sender) || self.ensure_peer(sender).is_none() {
+            return self.drops.count("secure_without_session");
+        }
+        self.with_peer(sender, |peer| {
+            peer.last_route = peer.last_route.or(Some(route));
+            peer.tunnel.request_exchange_on_unknown(now);
+        });
+    }
+
+    /// Asks the registry for the identity key and facts of `node`, at most one question at a time and not sooner than 3 s after a failure.
+    pub(super) fn look_up(&mut self, node: NodeId) {
+        let now = self.now;
+        if self.lookups_paused.get(&node).is_some_and(|until| *until > now) || self.looking_up.contains(&node) {
+            return;
+        }
+        if self.ask_registry(Request::Lookup(node), Awaited::PeerKey(node)) {
+            self.looking_up.insert(node);
+        } else {
+            self.looked_up(node, None);
+        }
+    }
+
+    /// The registry's answer about `node`: `None` when it does not know it or could not be asked.
+    pub(super) fn looked_up(&mut self, node: NodeId, answer: Option<Lookup>) {
+        let now = self.now;
+        self.looking_up.remove(&node);
+        let Some(answer) = answer else {
+            if self.lookups_paused.len() >= limits::RATE_LIMITED_SOURCES {
+                self.lookups_paused.retain(|_, until| *until > now);
+            }
+            if self.lookups_paused.len() < limits::RATE_LIMITED_SOURCES {
+                self.lookups_paused.insert(node, now + LOOKUP_PAUSE);
+            }
+            self.strangers.remove(&node);
+            return;
+        };
+        let told = answer.public_key.map(PublicKey::from);
+        if let (Some(key), Some(pinned)) = (told, self.trust.pinned_key(node))
+            && key != pinned
+        {
+            self.strangers.remove(&node);
+            return self.event(Event::KeyMismatch(node));
+        }
+        if let Some(key) = told {
+            self.trust.note_key(node, key);
+        }
+        let ours = answer.version.as_deref().is_some_and(|version| version.starts_with(OUR_VERSION_PREFIX));
+        self.with_peer(node, |peer| {
+            peer.key = told.or(peer.key);
+            peer.facts.known = true;
+            peer.facts.public = answer.public;
+            peer.facts.networks = answer.networks.clone();
+            peer.facts.hostname = answer.hostname.clone();
+            peer.path.set_ours(now, ours || peer.ours);
+        });
+        if let (Some(waiting), Some(key)) = (self.strangers.remove(&node), told) {
+            let shared = answer.networks.iter().any(|network| self.networks.contains(network));
+            if self.public || shared || self.expects(node) || self.peers.contains_key(&node) {
+                self.accept_exchange(waiting.route, waiting.bytes, &waiting.exchange, &key);
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Listening: which SYN becomes a stream, which gets RST, and which gets silence (data-plane section 6.2).
+
+use super::inner::Endpoint;
+use super::outbox::Packet;
+use super::service::Echo;
+use super::streams::Owner;
+use super::{Event, ListenError};
+use crate::ids::{NodeId, StreamId};
+use crate::limits;
+use crate::rate::RateLimiter;
+use crate::seq::SeqNumber;
+use crate::stream::{Connection, Segment};
+use crate::time::Timestamp;
+use crate::wire::{Flags, Header, SocketAddress};
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// The echo service.
+const ECHO_PORT: u16 = 7;
+/// Trust handshakes.
+pub(super) const TRUST_PORT: u16 = 444;
+
+/// A port of the host.
+#[derive(Debug, Default)]
+pub(super) struct Listener {
+    /// Established and not accepted yet.
+    queue: VecDeque<StreamId>,
+    /// Streams not accepted yet, established or about to be.
+    unaccepted: usize,
+}
+
+pub(super) fn rate_limiter() -> RateLimiter<NodeId> {
+    RateLimiter::new(limits::SYN_RATE_PER_SOURCE, limits::SYN_BURST_PER_SOURCE, limits::RATE_LIMITED_SOURCES)
+}
+
+pub(super) fn global_rate_limiter() -> RateLimiter<()> {
+    RateLimiter::new(limits::SYN_RATE_GLOBAL, limits::SYN_RATE_GLOBAL, 1)
+}
+
+impl Endpoint {
+    /// Accepts streams on `port` from now on.
+    ///
+    /// # Errors
+    /// The port is in use, or it is one this endpoint serves itself (0, 1, 444, and 7 unless echo is off).
+    pub fn listen(&mut self, port: u16) -> Result<(), ListenError> {
+        if port <= 1 || self.serves_itself(port) {
+            return Err(ListenError::Reserved);
+        }
+        if self.listeners.contains_key(&port) {
+            return Err(ListenError::InUse);
+        }
+        self.listeners.insert(port, Listener::default());
+        Ok(())
+    }
+
+    /// Stops accepting on `port`; streams not accepted yet are reset, accepted ones go on.
+    pub fn unlisten(&mut self, now: Timestamp, port: u16) {
+        self.advance(now);
+        if self.listeners.remove(&port).is_some() {
+            let waiting: Vec<StreamId> = self
+                .streams
+                .iter()
+                .filter(|(_, stream)| stream.unaccepted && stream.local_port == port)
+                .map(|(id, _)| id)
+                .collect();
+            for id in waiting {
+                self.reset_stream(id);
+            }
+        }
+        self.settle();
+    }
+
+    /// The next established stream on `port`, with the peer's address and port.
+    pub fn accept(&mut self, port: u16) -> Option<(StreamId, SocketAddress)> {
+        let listener = self.listeners.get_mut(&port)?;
+        while let Some(id) = listener.queue.pop_front() {
+            if let Some(stream) = self.streams.get_mut(id) {
+                stream.unaccepted = false;
+                listener.unaccepted = listener.unaccepted.saturating_sub(1);
+                return Some((id, stream.remote));
+            }
+        }
+        None
+    }
+
+    /// Ports somebody listens on, the endpoint's own included.
+    pub(super) fn open_ports(&self) -> Vec<u16> {
+        let own = [(self.config.echo, ECHO_PORT), (true, TRUST_PORT)];
+        let mut ports: Vec<u16> = own.iter().filter(|(on, _)| *on).map(|(_, port)| *port).collect();
+        ports.extend(self.listeners.keys());
+        ports.sort_unstable();
+        ports
+    }
+
+    fn serves_itself(&self, port: u16) -> bool {
+        port == TRUST_PORT || port == ECHO_PORT && self.config.echo
+    }
+
+    /// Whether `node` may know that this node exists, on `port`.
+    pub(super) fn admits(&self, node: NodeId, port: u16) -> bool {
+        self.public
+            || self.trust.is_trusted(node)
+            || (port == TRUST_PORT && self.trust.is_outgoing(node))
+            || self.shares_network(node)
+    }
+
+    pub(super) fn handle_syn(&mut self, node: NodeId, header: &Header, syn: &Segment<'_>) {
+        let (now, port) = (self.now, header.dst_port);
+        if !self.admits(node, port) {
+            return self.drops.count("syn_from_stranger");
+        }
+        let trusted = self.trust.is_trusted(node);
+        if !trusted && !(self.syn_rate.allow(now, node) && self.syn_rate_global.allow(now, ())) {
+            return self.drops.count("syn_rate_limited");
+        }
+        if !self.has_room(node, port, trusted) {
+            return self.refuse(node, header);
+        }
+        let owner = match port {
+            ECHO_PORT if self.config.echo => Owner::Echo(Echo::default()),
+            TRUST_PORT => Owner::TrustReceiver(Vec::new()),
+            _ => Owner::Host,
+        };
+        let isn = self.initial_sequence();
+        let connection = Connection::accept(self.stream_params(node), isn, now, syn);
+        let host = matches!(owner, Owner::Host);
+        let remote = SocketAddress::new(header.src, header.src_port);
+        let id = self.streams.insert(connection, header.dst, port, remote, owner);
+        if host {
+            if let Some(stream) = self.streams.get_mut(id) {
+                stream.unaccepted = true;
+            }
+            if let Some(listener) = self.listeners.get_mut(&port) {
+                listener.unaccepted += 1;
+            }
+        }
+        self.with_peer(node, |peer| peer.used(now));
+        self.touch_stream(id);
+    }
+
+    fn has_room(&self, node: NodeId, port: u16, trusted: bool) -> bool {
+        let backlog = if trusted { limits::ACCEPT_BACKLOG_TRUSTED } else { limits::ACCEPT_BACKLOG };
+        let listens =
+            self.serves_itself(port) || self.listeners.get(&port).is_some_and(|listener| listener.unaccepted < backlog);
+        listens
+            && !self.streams.is_full()
+            && self.streams.on_port(port) < limits::MAX_STREAMS_PER_PORT
+            && (trusted || self.streams.of_peer(node).len() < limits::STREAMS_PER_STRANGER)
+    }
+
+    /// RST: nothing listens there, or no room. Only those who are admitted learn it.
+    fn refuse(&mut self, node: NodeId, syn: &Header) {
+        self.drops.count("syn_refused");
+        let header = Header {
+            flags: Flags::RST,
+            src: syn.dst,
+            dst: syn.src,
+            src_port: syn.dst_port,
+            dst_port: syn.src_port,
+            seq: SeqNumber(0),
+            ack: syn.seq + 1,
+            window: 0,
+            ..*syn
+        };
+        self.send_packet(Packet { node, route: None, session: None, header, payload: Bytes::new() });
+    }
+
+    /// The handshake of an incoming stream is complete.
+    pub(super) fn incoming_established(&mut self, id: StreamId, port: u16) {
+        if let Some(listener) = self.listeners.get_mut(&port) {
+            listener.queue.push_back(id);
+            self.event(Event::Incoming(port));
+        } else {
+            self.reset_stream(id);
+        }
+    }
+
+    /// A stream that nobody accepted is gone.
+    pub(super) fn forget_accept(&mut self, port: u16, id: StreamId, was_unaccepted: bool) {
+        if was_unaccepted && let Some(listener) = self.listeners.get_mut(&port) {
+            listener.unaccepted = listener.unaccepted.saturating_sub(1);
+            listener.queue.retain(|queued| *queued != id);
+        }
+    }
+}

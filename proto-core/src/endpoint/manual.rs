@@ -1,0 +1,43 @@
+//! Peers told by the host instead of a registry: for closed networks, tests and simulations.
+
+use super::inner::Endpoint;
+use crate::crypto::PublicKey;
+use crate::ids::NodeId;
+use crate::time::Timestamp;
+use core::net::SocketAddr;
+
+impl Endpoint {
+    /// This node's number, when no registry gives one.
+    pub fn set_node(&mut self, now: Timestamp, node: NodeId) {
+        self.advance(now);
+        self.take_node(node);
+        self.settle();
+    }
+
+    /// A peer by its number, identity key and, unless only the relay leads there, its address. Call [`Self::set_node`] first.
+    pub fn add_static_peer(
+        &mut self,
+        now: Timestamp,
+        node: NodeId,
+        key: PublicKey,
+        endpoint: Option<SocketAddr>,
+        trusted: bool,
+    ) {
+        let now = self.advance(now);
+        if self.ensure_peer(node).is_some() {
+            self.with_peer(node, |peer| {
+                peer.key = Some(key);
+                peer.facts.known = true;
+                peer.is_static = true;
+                if let Some(endpoint) = endpoint {
+                    peer.path.add_static(now, endpoint);
+                }
+            });
+            if trusted {
+                let wall = self.wall_now();
+                self.trust.trust_now(wall, node, key);
+            }
+        }
+        self.settle();
+    }
+}

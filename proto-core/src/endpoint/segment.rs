@@ -1,0 +1,107 @@
+//! Stream segments on their way out: written, sealed and batched in the host's buffer, without allocation.
+
+use super::inner::Endpoint;
+use super::outbox::{PACKET_OVERHEAD, destination};
+use super::peer::Peer;
+use super::streams::Stream;
+use super::{Transmit, TransmitBuf};
+use crate::ids::{NodeId, StreamId};
+use crate::limits;
+use crate::path::Route;
+use crate::time::Timestamp;
+use crate::wire::Address;
+use crate::wire::beacon::write_relay_header;
+use crate::wire::frame::{SECURE_HEADER_LEN, TAG_LEN};
+use crate::wire::header::{HEADER_LEN, Header, Protocol};
+
+impl Endpoint {
+    /// The next batch of segments of the stream whose turn it is.
+    pub(super) fn transmit_streams(&mut self, out: &mut TransmitBuf<'_>) -> Option<Transmit> {
+        while let Some(id) = self.streams.next_ready() {
+            let transmit = self.transmit_stream(id, out);
+            self.touch_stream_after_send(id, transmit.is_some());
+            if transmit.is_some() {
+                return transmit;
+            }
+        }
+        None
+    }
+
+    fn transmit_stream(&mut self, id: StreamId, out: &mut TransmitBuf<'_>) -> Option<Transmit> {
+        let now = self.now;
+        let own = self.node?;
+        let stream = self.streams.get_mut(id)?;
+        let node = stream.peer();
+        let peer = self.peers.get_mut(&node)?;
+        if !peer.tunnel.is_established() {
+            return None;
+        }
+        let route = peer.path.route()?;
+        let (via, to, prefix) = destination(route, &self.config.beacons)?;
+        let mut transmit = Transmit { via, to, from: None, ttl: None, ecn: None, len: 0, segment: None };
+        let mut first = 0;
+        // A batch of GSO is at most one datagram's worth of bytes (Linux: 65,535 with all headers).
+        let limit = out.bytes.len().min(limits::MAX_DATAGRAM - 64);
+        for count in 0..out.max_segments.max(1) {
+            let room = usize::from(stream.connection.max_payload()) + PACKET_OVERHEAD;
+            let Some(buf) = out.bytes.get_mut(transmit.len..limit).filter(|buf| buf.len() >= room) else { break };
+            if !peer.path.may_send(route, room) {
+                break;
+            }
+            let Some(len) = write_segment(peer, stream, now, prefix, buf) else { break };
+            if prefix > 0 {
+                write_relay_header(buf, own, node);
+            }
+            peer.sent(now, route, len);
+            if count > 0 && len > first {
+                let alone = Transmit { len, segment: None, ..transmit };
+                self.outbox.stash(alone, buf.get(..len)?);
+                break;
+            }
+            transmit.len += len;
+            if count == 0 {
+                first = len;
+            } else {
+                transmit.segment = Some(first);
+                if len < first {
+                    break;
+                }
+            }
+        }
+        (transmit.len > 0).then_some(transmit)
+    }
+
+    /// The payload a data segment to `node` may carry on its selected path.
+    pub(super) fn path_mss(&self, node: NodeId) -> u16 {
+        let stream = &self.config.stream;
+        let loopback = self.peers.get(&node).and_then(|peer| peer.path.route()).is_some_and(Route::is_loopback);
+        if loopback { stream.loopback_mss } else { stream.mss }
+    }
+}
+
+/// Writes one sealed segment at `buf[prefix..]`; returns the bytes of the datagram.
+fn write_segment(peer: &mut Peer, stream: &mut Stream, now: Timestamp, prefix: usize, buf: &mut [u8]) -> Option<usize> {
+    let payload_at = prefix + SECURE_HEADER_LEN + HEADER_LEN;
+    let payload_end = buf.len().checked_sub(TAG_LEN)?;
+    let segment = stream.connection.poll_segment(now, buf.get_mut(payload_at..payload_end)?)?;
+    let header = Header {
+        flags: segment.flags,
+        protocol: Protocol::Stream,
+        src: stream.local,
+        dst: stream.remote.address,
+        src_port: stream.local_port,
+        dst_port: stream.remote.port,
+        seq: segment.seq,
+        ack: segment.ack,
+        window: segment.window,
+    };
+    let len = payload_at + segment.payload_len + TAG_LEN;
+    header.emit_in_place(buf.get_mut(prefix + SECURE_HEADER_LEN..len - TAG_LEN)?).ok()?;
+    peer.tunnel.seal(now, buf.get_mut(prefix..len)?).ok()?;
+    Some(len)
+}
+
+/// This node's address in the network of `address`.
+pub(super) fn own_address(own: NodeId, network: Address) -> Address {
+    Address { network: network.network, node: own }
+}

@@ -1,0 +1,250 @@
+//! Streams from the host's side: reading, writing and ending them; and the endpoint's own small services.
+
+use super::dial::dial_error;
+use super::inner::Endpoint;
+use super::streams::{Owner, Stream};
+use super::timers::TimerKind;
+use super::{Event, ReadError, StreamStatus, WriteError};
+use crate::ids::StreamId;
+use crate::limits;
+use crate::stream::{CloseReason, ReadOutcome, StreamEvent, WriteOutcome};
+use crate::time::Timestamp;
+use bytes::Bytes;
+
+/// What the echo service has read and not yet written.
+#[derive(Debug, Default)]
+pub(super) struct Echo {
+    pending: Bytes,
+}
+
+impl Endpoint {
+    /// Reads what arrived in order. `Ok(0)` says that the peer finished.
+    ///
+    /// # Errors
+    /// [`ReadError::Blocked`] until [`Event::Readable`]; [`ReadError::Closed`] when the stream broke off.
+    pub fn read(&mut self, now: Timestamp, id: StreamId, out: &mut [u8]) -> Result<usize, ReadError> {
+        self.advance(now);
+        let stream = self.streams.get_mut(id).ok_or(ReadError::Unknown)?;
+        let outcome = stream.connection.read(out);
+        self.touch_stream(id);
+        outcome.map_err(|outcome| match outcome {
+            ReadOutcome::Blocked => ReadError::Blocked,
+            ReadOutcome::Closed(reason) => ReadError::Closed(reason),
+        })
+    }
+
+    /// Takes as many bytes of `data` as the send buffer has room for.
+    ///
+    /// # Errors
+    /// [`WriteError::Blocked`] until [`Event::Writable`]; [`WriteError::Closed`] when nothing can be written any more.
+    pub fn write(&mut self, now: Timestamp, id: StreamId, data: &[u8]) -> Result<usize, WriteError> {
+        self.advance(now);
+        let stream = self.streams.get_mut(id).ok_or(WriteError::Unknown)?;
+        let outcome = stream.connection.write(data);
+        self.touch_stream(id);
+        outcome.map_err(write_error)
+    }
+
+    /// As [`Self::write`], sharing the bytes instead of copying them: all of `data`, or as much as there is room for. What was taken is
+    /// split off its front.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn write_chunk(&mut self, now: Timestamp, id: StreamId, data: &mut Bytes) -> Result<usize, WriteError> {
+        self.advance(now);
+        let stream = self.streams.get_mut(id).ok_or(WriteError::Unknown)?;
+        let outcome = stream.connection.write_chunk(data);
+        self.touch_stream(id);
+        outcome.map_err(write_error)
+    }
+
+    /// No more writes. What was written is delivered, then the peer sees the end; [`Event::Finished`] tells when it was acknowledged.
+    ///
+    /// Pilot has no half-close: a peer that has seen the end sends nothing more (data-plane section 6.1).
+    ///
+    /// # Errors
+    /// The stream is gone.
+    pub fn finish(&mut self, now: Timestamp, id: StreamId) -> Result<(), WriteError> {
+        self.advance(now);
+        let stream = self.streams.get_mut(id).ok_or(WriteError::Unknown)?;
+        stream.connection.finish();
+        self.touch_stream(id);
+        Ok(())
+    }
+
+    /// Lets go of the stream. One that is finished on both sides ends quietly; any other is reset, and the peer is told.
+    pub fn reset(&mut self, now: Timestamp, id: StreamId) {
+        self.advance(now);
+        self.reset_stream(id);
+        self.settle();
+    }
+
+    pub(super) fn reset_stream(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        stream.released = true;
+        stream.connection.release();
+        self.touch_stream(id);
+    }
+
+    /// Small writes leave at once (`true`) or wait for acknowledgements (`false`).
+    pub fn set_no_delay(&mut self, id: StreamId, on: bool) {
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.connection.set_no_delay(on);
+        }
+        self.touch_stream(id);
+    }
+
+    /// State and counters of one stream.
+    #[must_use]
+    pub fn stream_status(&self, id: StreamId) -> Option<StreamStatus> {
+        self.streams.get(id).map(|stream| status(id, stream))
+    }
+
+    /// All streams of the host, those of the endpoint's own services included.
+    #[must_use]
+    pub fn streams(&self) -> Vec<StreamStatus> {
+        self.streams.iter().map(|(id, stream)| status(id, stream)).collect()
+    }
+
+    /// After anything happened to a stream: hears it, lets it send, keeps its deadline, and removes it when it is done.
+    pub(super) fn touch_stream(&mut self, id: StreamId) {
+        loop {
+            let Some(stream) = self.streams.get_mut(id) else { return };
+            let Some(event) = stream.connection.poll_event() else { break };
+            self.stream_event(id, event);
+        }
+        self.streams.mark_ready(id);
+        self.schedule_stream(id);
+    }
+
+    /// After a turn to send: another turn if it was used.
+    pub(super) fn touch_stream_after_send(&mut self, id: StreamId, sent: bool) {
+        if sent {
+            self.streams.mark_ready(id);
+        }
+        self.schedule_stream(id);
+    }
+
+    fn schedule_stream(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get(id) else { return };
+        if stream.released && stream.connection.is_gone() {
+            self.drop_stream(id);
+            return;
+        }
+        let at = stream.connection.poll_timeout().map(|(at, _)| at);
+        self.timers.set(TimerKind::Stream(id), at);
+    }
+
+    fn stream_event(&mut self, id: StreamId, event: StreamEvent) {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        if event == StreamEvent::Connected && stream.dialling {
+            stream.dialling = false;
+            self.timers.set(TimerKind::Dial(id), None);
+        } else if let StreamEvent::Closed(reason) = event
+            && stream.dialling
+        {
+            return self.fail_dial(id, dial_error(reason));
+        }
+        match &stream.owner {
+            Owner::Host => self.host_stream_event(id, event),
+            Owner::Echo(_) => self.serve_echo(id),
+            Owner::TrustReceiver(_) => self.receive_trust_message(id),
+            Owner::TrustSender(_) => self.send_trust_message(id, event),
+        }
+    }
+
+    fn host_stream_event(&mut self, id: StreamId, event: StreamEvent) {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        let (unaccepted, port) = (stream.unaccepted, stream.local_port);
+        match event {
+            StreamEvent::Connected if unaccepted => self.incoming_established(id, port),
+            StreamEvent::Connected => self.event(Event::Connected(id)),
+            // Whoever accepts or dials tries first; the edge would be told to nobody.
+            StreamEvent::Readable | StreamEvent::Writable if unaccepted => {}
+            StreamEvent::Readable => self.event(Event::Readable(id)),
+            StreamEvent::Writable => self.event(Event::Writable(id)),
+            StreamEvent::Finished => self.event(Event::Finished(id)),
+            StreamEvent::Closed(reason) => {
+                if unaccepted && reason != CloseReason::Finished {
+                    self.drop_stream(id);
+                } else {
+                    self.event(Event::Closed(id, reason));
+                }
+            }
+        }
+    }
+
+    /// Port 7: writes back what it reads, and no faster than that is taken.
+    fn serve_echo(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        let Stream { connection, owner: Owner::Echo(echo), .. } = stream else { return };
+        loop {
+            while !echo.pending.is_empty() {
+                if connection.write_chunk(&mut echo.pending).is_err() {
+                    return;
+                }
+            }
+            match connection.read(&mut self.scratch) {
+                Ok(0) | Err(ReadOutcome::Closed(_)) => return connection.finish(),
+                Ok(len) => echo.pending = Bytes::copy_from_slice(self.scratch.get(..len).unwrap_or_default()),
+                Err(ReadOutcome::Blocked) => return,
+            }
+        }
+    }
+
+    /// Port 444: one JSON object, then the end (control-plane section 3).
+    fn receive_trust_message(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        let node = stream.peer();
+        let Stream { connection, owner: Owner::TrustReceiver(message), .. } = stream else { return };
+        let ended = loop {
+            match connection.read(&mut self.scratch) {
+                Ok(0) | Err(ReadOutcome::Closed(_)) => break true,
+                Ok(len) => message.extend_from_slice(self.scratch.get(..len).unwrap_or_default()),
+                Err(ReadOutcome::Blocked) => break false,
+            }
+            if message.len() > limits::TRUST_MESSAGE_BYTES {
+                self.drops.count("trust_message_too_long");
+                return self.reset_stream(id);
+            }
+        };
+        // The reference closes half a second after writing; the object is complete before.
+        let complete = serde_json::from_slice::<serde::de::IgnoredAny>(message).is_ok();
+        if complete || ended {
+            let message = core::mem::take(message);
+            connection.finish();
+            if !message.is_empty() {
+                self.handle_trust_message(node, &message);
+            }
+        }
+    }
+
+    fn send_trust_message(&mut self, id: StreamId, event: StreamEvent) {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        let node = stream.peer();
+        let Stream { connection, owner: Owner::TrustSender(message), .. } = stream else { return };
+        match event {
+            StreamEvent::Connected => {
+                if connection.write(message).is_ok() {
+                    connection.finish();
+                }
+            }
+            StreamEvent::Closed(reason) if reason != CloseReason::Finished => {
+                let message = message.clone();
+                self.trust_delivery_failed(node, &message);
+            }
+            StreamEvent::Closed(_) | StreamEvent::Readable | StreamEvent::Writable | StreamEvent::Finished => {}
+        }
+    }
+}
+
+fn write_error(outcome: WriteOutcome) -> WriteError {
+    match outcome {
+        WriteOutcome::Blocked => WriteError::Blocked,
+        WriteOutcome::Closed(reason) => WriteError::Closed(reason),
+    }
+}
+
+fn status(id: StreamId, stream: &Stream) -> StreamStatus {
+    StreamStatus { id, local_port: stream.local_port, remote: stream.remote, stats: stream.connection.stats() }
+}

@@ -1,0 +1,210 @@
+//! The table of streams: who owns which, under which 4-tuple, and whose turn it is to send.
+
+use crate::ids::{NodeId, StreamId};
+use crate::limits;
+use crate::rng::Rng;
+use crate::stream::Connection;
+use crate::time::Timestamp;
+use crate::wire::{Address, SocketAddress};
+use bytes::Bytes;
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+
+/// First ephemeral port (data-plane section 1.4).
+const FIRST_EPHEMERAL: u16 = 49_152;
+/// A 4-tuple of a dial is not used again toward the same peer this long: the reference answers it from its TIME_WAIT.
+const TUPLE_REST: Duration = Duration::from_secs(60);
+
+/// Who reads and writes a stream.
+#[derive(Debug)]
+pub(super) enum Owner {
+    /// The host.
+    Host,
+    /// The echo service on port 7.
+    Echo(super::service::Echo),
+    /// A trust message on its way in.
+    TrustReceiver(Vec<u8>),
+    /// A trust message on its way out.
+    TrustSender(Bytes),
+}
+
+/// One stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) connection: Connection,
+    /// The address the peer knows this end by.
+    pub(super) local: Address,
+    pub(super) local_port: u16,
+    pub(super) remote: SocketAddress,
+    pub(super) owner: Owner,
+    /// Dialled here and not answered yet.
+    pub(super) dialling: bool,
+    /// Nobody will ask for it any more; removed when the connection is done.
+    pub(super) released: bool,
+    /// Waits in a port's accept queue.
+    pub(super) unaccepted: bool,
+    queued: bool,
+}
+
+impl Stream {
+    pub(super) fn peer(&self) -> NodeId {
+        self.remote.address.node
+    }
+}
+
+/// What a stream is found by: local port and full remote address (data-plane section 6.1).
+type Tuple = (u16, SocketAddress);
+
+/// All streams of an endpoint.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    table: BTreeMap<StreamId, Stream>,
+    by_tuple: BTreeMap<Tuple, StreamId>,
+    by_peer: BTreeMap<NodeId, Vec<StreamId>>,
+    per_port: BTreeMap<u16, usize>,
+    ready: VecDeque<StreamId>,
+    resting: BTreeMap<Tuple, Timestamp>,
+    next_id: u64,
+    next_port: u16,
+}
+
+impl Streams {
+    pub(super) fn new(rng: &mut Rng) -> Self {
+        let offset = u16::try_from(rng.below(u64::from(u16::MAX - FIRST_EPHEMERAL))).unwrap_or(0);
+        Self { next_port: FIRST_EPHEMERAL + offset, ..Self::default() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.table.len() >= limits::MAX_STREAMS
+    }
+
+    pub(super) fn on_port(&self, port: u16) -> usize {
+        self.per_port.get(&port).copied().unwrap_or(0)
+    }
+
+    pub(super) fn get(&self, id: StreamId) -> Option<&Stream> {
+        self.table.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: StreamId) -> Option<&mut Stream> {
+        self.table.get_mut(&id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (StreamId, &Stream)> {
+        self.table.iter().map(|(id, stream)| (*id, stream))
+    }
+
+    pub(super) fn of_peer(&self, node: NodeId) -> &[StreamId] {
+        self.by_peer.get(&node).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn find(&self, local_port: u16, remote: SocketAddress) -> Option<StreamId> {
+        self.by_tuple.get(&(local_port, remote)).copied()
+    }
+
+    /// A fresh ephemeral port for `remote`, `None` when all are taken.
+    pub(super) fn ephemeral_port(&mut self, now: Timestamp, remote: SocketAddress) -> Option<u16> {
+        for _ in FIRST_EPHEMERAL..=u16::MAX {
+            let port = self.next_port;
+            self.next_port = port.checked_add(1).unwrap_or(FIRST_EPHEMERAL);
+            let rests = self.resting.get(&(port, remote)).is_some_and(|until| *until > now);
+            if !rests && !self.by_tuple.contains_key(&(port, remote)) {
+                return Some(port);
+            }
+        }
+        None
+    }
+
+    pub(super) fn insert(
+        &mut self,
+        connection: Connection,
+        local: Address,
+        local_port: u16,
+        remote: SocketAddress,
+        owner: Owner,
+    ) -> StreamId {
+        let id = StreamId(self.next_id);
+        self.next_id += 1;
+        let released = !matches!(owner, Owner::Host);
+        let stream = Stream {
+            connection,
+            local,
+            local_port,
+            remote,
+            owner,
+            dialling: false,
+            released,
+            unaccepted: false,
+            queued: false,
+        };
+        self.by_tuple.insert((local_port, remote), id);
+        self.by_peer.entry(stream.peer()).or_default().push(id);
+        *self.per_port.entry(local_port).or_default() += 1;
+        self.table.insert(id, stream);
+        id
+    }
+
+    pub(super) fn remove(&mut self, now: Timestamp, id: StreamId) -> Option<Stream> {
+        let stream = self.table.remove(&id)?;
+        let tuple = (stream.local_port, stream.remote);
+        self.by_tuple.remove(&tuple);
+        if stream.local_port >= FIRST_EPHEMERAL {
+            self.rest(now, tuple);
+        }
+        if let Some(ids) = self.by_peer.get_mut(&stream.peer()) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.by_peer.remove(&stream.peer());
+            }
+        }
+        if let Some(count) = self.per_port.get_mut(&stream.local_port) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_port.remove(&stream.local_port);
+            }
+        }
+        Some(stream)
+    }
+
+    /// The peer answers from another of its addresses; the stream goes on with that one.
+    pub(super) fn rename_remote(&mut self, id: StreamId, remote: SocketAddress) {
+        if let Some(stream) = self.table.get_mut(&id) {
+            self.by_tuple.remove(&(stream.local_port, stream.remote));
+            stream.remote = remote;
+            self.by_tuple.insert((stream.local_port, remote), id);
+        }
+    }
+
+    fn rest(&mut self, now: Timestamp, tuple: Tuple) {
+        if self.resting.len() >= limits::MAX_RESTING_TUPLES {
+            self.resting.retain(|_, until| *until > now);
+        }
+        if self.resting.len() < limits::MAX_RESTING_TUPLES {
+            self.resting.insert(tuple, now + TUPLE_REST);
+        }
+    }
+
+    /// Gives `id` a turn to send; turns go round robin.
+    pub(super) fn mark_ready(&mut self, id: StreamId) {
+        if let Some(stream) = self.table.get_mut(&id)
+            && !stream.queued
+        {
+            stream.queued = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    pub(super) fn next_ready(&mut self) -> Option<StreamId> {
+        while let Some(id) = self.ready.pop_front() {
+            if let Some(stream) = self.table.get_mut(&id) {
+                stream.queued = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+}

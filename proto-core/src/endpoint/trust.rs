@@ -1,0 +1,131 @@
+//! Trust: commands in, messages out, and what its changes do to streams.
+
+use super::inner::Endpoint;
+use super::listen::TRUST_PORT;
+use super::streams::Owner;
+use super::{Event, Outcome, TrustCommand};
+use crate::ids::{NodeId, RequestId};
+use crate::registry::{Handshakes, Request};
+use crate::stream::CloseReason;
+use crate::time::Timestamp;
+use crate::trust::{Command, Snapshot, TrustAction};
+use crate::wire::{Address, SocketAddress};
+use bytes::Bytes;
+
+impl Endpoint {
+    /// Carries out a trust command; the answer is `Completed` with `Trust` or `Failed`.
+    pub fn trust(&mut self, now: Timestamp, command: TrustCommand) -> RequestId {
+        let now = self.advance(now);
+        let id = self.request_id();
+        let command = match command {
+            TrustCommand::Request { node, justification } => Command::Request { node, justification },
+            TrustCommand::Approve(node) => Command::Approve(node),
+            TrustCommand::Reject { node, reason } => Command::Reject { node, reason },
+            TrustCommand::Revoke(node) => Command::Revoke(node),
+        };
+        let outcome = match self.trust.command(now, self.wall_now(), command) {
+            Ok(done) => Outcome::Trust(done),
+            Err(error) => Outcome::Failed(error.to_string()),
+        };
+        self.event(Event::Completed(id, outcome));
+        self.settle();
+        id
+    }
+
+    /// The whole trust store, to be persisted on [`Event::TrustSnapshotChanged`].
+    #[must_use]
+    pub fn trust_snapshot(&self) -> Snapshot {
+        self.trust.snapshot()
+    }
+
+    /// Loads what an earlier run saved. To be called before the first input.
+    pub fn restore_trust(&mut self, snapshot: Snapshot) {
+        self.trust.restore(snapshot);
+        self.settle();
+    }
+
+    pub(super) fn settle_trust(&mut self) -> bool {
+        let mut busy = false;
+        while let Some(action) = self.trust.poll_action() {
+            busy = true;
+            self.trust_action(action);
+        }
+        busy
+    }
+
+    fn trust_action(&mut self, action: TrustAction) {
+        match action {
+            TrustAction::SendDirect { node, message } => {
+                let target = SocketAddress::new(Address::backbone(node), TRUST_PORT);
+                if self.dial_as(target, Owner::TrustSender(message.clone())).is_err() {
+                    self.trust_delivery_failed(node, &message);
+                }
+            }
+            TrustAction::ReportTrust(node) => self.tell_registry(Request::ReportTrust(node)),
+            TrustAction::RevokeTrust(node) => self.tell_registry(Request::RevokeTrust(node)),
+            TrustAction::RequestHandshake { node, justification } => {
+                self.tell_registry(Request::RequestHandshake { to: node, justification });
+            }
+            TrustAction::RespondHandshake { node, accept } => {
+                self.tell_registry(Request::RespondHandshake { peer: node, accept });
+            }
+            TrustAction::CloseStreams(node) => self.close_streams(node),
+            TrustAction::Requested { node, justification } => {
+                self.look_up(node);
+                self.event(Event::TrustRequested { node, justification });
+            }
+            TrustAction::Changed { node, trusted } => {
+                let reported: Vec<NodeId> = self.trust.trusted().map(|(node, _)| node).collect();
+                self.registry.set_trusted(&reported);
+                if trusted {
+                    self.look_up(node);
+                }
+                self.event(Event::TrustChanged { node, trusted });
+            }
+            TrustAction::SnapshotChanged => self.event(Event::TrustSnapshotChanged),
+        }
+    }
+
+    /// Withdrawn trust ends every stream at once; the message that says so is allowed out.
+    fn close_streams(&mut self, node: NodeId) {
+        for id in self.streams.of_peer(node).to_vec() {
+            if let Some(stream) = self.streams.get_mut(id)
+                && !matches!(stream.owner, Owner::TrustSender(_) | Owner::TrustReceiver(_))
+            {
+                stream.connection.abort(CloseReason::Revoked);
+                self.touch_stream(id);
+            }
+        }
+    }
+
+    pub(super) fn handle_trust_message(&mut self, node: NodeId, message: &[u8]) {
+        let Some(key) = self.peers.get(&node).and_then(|peer| peer.key) else { return };
+        let shared = self.shares_network(node);
+        let (now, wall) = (self.now, self.wall_now());
+        if self.trust.handle_message(now, wall, node, &key, message, shared).is_err() {
+            self.drops.count("trust_message_refused");
+        }
+    }
+
+    pub(super) fn trust_delivery_failed(&mut self, node: NodeId, message: &Bytes) {
+        self.trust.direct_failed(self.now, node, message);
+    }
+
+    pub(super) fn handle_relayed_handshakes(&mut self, handshakes: Handshakes) {
+        let (now, wall) = (self.now, self.wall_now());
+        for request in handshakes.requests {
+            let shared = self.shares_network(request.from);
+            self.trust.handle_relayed_request(now, wall, request.from, &request.justification, shared);
+        }
+        for response in handshakes.responses {
+            self.trust.handle_relayed_response(now, wall, response.from, response.accept);
+        }
+    }
+
+    /// Both are in a network other than the backbone, as far as the registry told.
+    pub(super) fn shares_network(&self, node: NodeId) -> bool {
+        self.peers
+            .get(&node)
+            .is_some_and(|peer| peer.facts.networks.iter().any(|network| self.networks.contains(network)))
+    }
+}
