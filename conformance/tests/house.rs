@@ -65,7 +65,9 @@ fn wrong_uses(module: &str, text: &str) -> Vec<String> {
     for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
         for used in line.split("crate::").skip(1) {
             let names: Vec<&str> = match used.strip_prefix('{') {
-                Some(list) => list.split([',', '}', '{']).map(|part| part.trim().split("::").next().unwrap_or("")).collect(),
+                Some(list) => {
+                    list.split([',', '}', '{']).map(|part| part.trim().split("::").next().unwrap_or("")).collect()
+                }
                 None => vec![used.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("")],
             };
             for name in names {
@@ -106,7 +108,8 @@ fn the_module_check_can_fail() {
 
 #[test]
 fn pure_sources_name_no_clock_socket_or_thread() {
-    let forbidden = ["Instant::now", "SystemTime", "UdpSocket", "TcpStream", "std::thread", "OsRng", "getrandom", "HashMap"];
+    let forbidden =
+        ["Instant::now", "SystemTime", "UdpSocket", "TcpStream", "std::thread", "OsRng", "getrandom", "HashMap"];
     let mut wrong = Vec::new();
     for krate in ["proto-core/src", "rendezvous-core/src"] {
         for path in all_sources(&root().join(krate)) {

@@ -80,7 +80,8 @@ impl Endpoint {
             return Err(DatagramError::TooLarge(most));
         }
         self.reach(node).map_err(|_| DatagramError::InvalidTarget)?;
-        let src_port = if from_port == 0 { self.streams.ephemeral_port(now, to).unwrap_or(PING_PORT) } else { from_port };
+        let src_port =
+            if from_port == 0 { self.streams.ephemeral_port(now, to).unwrap_or(PING_PORT) } else { from_port };
         let header = Header {
             flags: Flags::NONE,
             protocol: Protocol::Datagram,
@@ -233,7 +234,7 @@ impl Endpoint {
         Options {
             capabilities: Capabilities::RELAY_FIRST,
             max_segment: self.config.stream.loopback_mss.max(self.config.stream.mss),
-            window_shift: crate::stream::window_shift(self.config.stream.receive_buffer),
+            window_shift: 0,
         }
     }
 

@@ -108,13 +108,12 @@ impl Endpoint {
 
     fn handle_stream_packet(&mut self, sender: NodeId, header: &Header, payload: &[u8]) {
         let now = self.now;
-        let segment =
-            Segment { flags: header.flags, seq: header.seq, ack: header.ack, window: header.window, payload };
+        let segment = Segment { flags: header.flags, seq: header.seq, ack: header.ack, window: header.window, payload };
         let opens = header.flags.contains(Flags::SYN) && !header.flags.contains(Flags::ACK);
         let remote = SocketAddress::new(header.src, header.src_port);
         let found = self.streams.find(header.dst_port, remote).or_else(|| self.find_answered_from_backbone(header));
         if let Some(id) = found {
-            let over = self.streams.get(id).is_some_and(|stream| stream.connection.is_over());
+            let over = self.streams.get(id).is_some_and(|stream| stream.connection.may_be_replaced_by(&segment));
             if !(opens && over) {
                 if let Some(stream) = self.streams.get_mut(id) {
                     stream.connection.handle_segment(now, &segment);
@@ -164,9 +163,7 @@ impl Endpoint {
             .map(|(node, _)| *node)
             .take(4)
             .collect();
-        if meant.is_empty() {
-            self.send_punches(Route::direct(target));
-        }
+        self.send_punches(Route::direct(target));
         for node in meant {
             self.with_peer(node, |peer| peer.path.punch_command(now, target));
         }

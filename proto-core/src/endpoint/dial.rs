@@ -11,7 +11,7 @@ use crate::registry::Request;
 use crate::seq::SeqNumber;
 use crate::stream::{CloseReason, Connection, Params};
 use crate::time::Timestamp;
-use crate::wire::{Header, Protocol, SocketAddress};
+use crate::wire::{Capabilities, Header, Protocol, SocketAddress};
 use core::time::Duration;
 
 /// A resolved endpoint is used this long without asking again (data-plane section 9).
@@ -42,7 +42,7 @@ impl Endpoint {
         self.reach(node)?;
         let port = self.streams.ephemeral_port(now, remote).ok_or(DialError::TooManyStreams)?;
         let isn = self.initial_sequence();
-        let connection = Connection::connect(self.stream_params(node), isn);
+        let connection = Connection::connect(self.stream_params(node), isn, now);
         let local = super::segment::own_address(own, remote.address);
         let id = self.streams.insert(connection, local, port, remote, owner);
         if let Some(stream) = self.streams.get_mut(id) {
@@ -70,7 +70,7 @@ impl Endpoint {
             idle_timeout: stream.idle_timeout,
             keepalive: stream.keepalive,
             initial_rtt: self.peers.get(&node).and_then(|peer| peer.path.rtt()),
-            offer_options: Some(self.options()),
+            offer_capabilities: Some(Capabilities::RELAY_FIRST),
         }
     }
 
@@ -140,7 +140,7 @@ impl Endpoint {
         let Some(stream) = self.drop_stream(id) else { return };
         match stream.owner {
             Owner::Host => self.event(Event::DialFailed(id, error)),
-            Owner::TrustSender(message) => self.trust_delivery_failed(stream.remote.address.node, &message),
+            Owner::TrustSender { kind, .. } => self.trust_delivery_failed(stream.remote.address.node, kind),
             Owner::Echo(_) | Owner::TrustReceiver(_) => {}
         }
     }
@@ -184,6 +184,7 @@ pub(super) fn dial_error(reason: CloseReason) -> DialError {
         | CloseReason::Local
         | CloseReason::RetransmissionLimit
         | CloseReason::IdleTimeout
-        | CloseReason::Truncated => DialError::Timeout,
+        | CloseReason::Truncated
+        | CloseReason::Unsent => DialError::Timeout,
     }
 }

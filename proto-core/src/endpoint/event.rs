@@ -102,6 +102,13 @@ pub enum Event {
         /// What it says.
         justification: String,
     },
+    /// A peer refused this node's request for trust.
+    TrustRejected {
+        /// The peer.
+        node: NodeId,
+        /// What it says.
+        reason: String,
+    },
     /// Trust with a peer was granted or withdrawn, by either side.
     TrustChanged {
         /// The peer.

@@ -47,7 +47,7 @@ impl Endpoint {
             Route::Direct { address, .. } => Source::Direct(address.ip()),
             Route::Relay => Source::Relayed(sender),
         };
-        if !self.exchange_rate.allow(self.now, source) {
+        if !self.exchange_rate.allow(self.now, &source) {
             return self.drops.count("exchange_rate_limited");
         }
         if !self.welcomes(sender) {
@@ -70,11 +70,20 @@ impl Endpoint {
 
     /// Trusted, or asked for trust by this node.
     pub(super) fn expects(&self, node: NodeId) -> bool {
-        self.trust.is_trusted(node) || self.trust.is_outgoing(node)
+        self.trusts(node) || self.trust.is_expected(node)
+    }
+
+    /// In the trust store, or told by the host.
+    pub(super) fn trusts(&self, node: NodeId) -> bool {
+        self.trust.is_trusted(node) || self.peers.get(&node).is_some_and(|peer| peer.trusted_by_host)
+    }
+
+    pub(super) fn pinned_key(&self, node: NodeId) -> Option<PublicKey> {
+        self.trust.pinned_key(node)
     }
 
     fn known_key(&self, node: NodeId) -> Option<PublicKey> {
-        self.peers.get(&node).and_then(|peer| peer.key).or_else(|| self.trust.pinned_key(node))
+        self.peers.get(&node).and_then(|peer| peer.key).or_else(|| self.pinned_key(node))
     }
 
     fn accept_exchange(&mut self, route: Route, bytes: usize, exchange: &AuthenticatedKeyExchange, key: &PublicKey) {
@@ -106,7 +115,7 @@ impl Endpoint {
 
     /// A pinned key is not given up; a looked-up one may have been rotated and is asked for once more.
     fn identity_mismatch(&mut self, node: NodeId) {
-        if self.trust.pinned_key(node).is_some() {
+        if self.pinned_key(node).is_some() {
             self.event(Event::KeyMismatch(node));
         } else {
             self.look_up(node);
@@ -160,16 +169,13 @@ impl Endpoint {
             self.strangers.remove(&node);
             return;
         };
-        let told = answer.public_key.map(PublicKey::from);
-        if let (Some(key), Some(pinned)) = (told, self.trust.pinned_key(node))
-            && key != pinned
+        if let Some(key) = &answer.public_key
+            && self.trust.note_key(node, key).is_err()
         {
             self.strangers.remove(&node);
             return self.event(Event::KeyMismatch(node));
         }
-        if let Some(key) = told {
-            self.trust.note_key(node, key);
-        }
+        let told = answer.public_key;
         let ours = answer.version.as_deref().is_some_and(|version| version.starts_with(OUR_VERSION_PREFIX));
         self.with_peer(node, |peer| {
             peer.key = told.or(peer.key);

@@ -104,7 +104,7 @@ impl Endpoint {
             discovery: Discovery::new(now, &config.beacons),
             discovered: false,
             punches: PunchPolicy::new(config.punch_private_targets),
-            trust: Trust::new(Arc::clone(&identity), config.trust_auto_approve),
+            trust: Trust::new(Arc::clone(&identity), crypto, config.trust_auto_approve),
             crypto,
             rng,
             now,
@@ -247,9 +247,9 @@ impl Endpoint {
                 break;
             }
         }
-        self.timers.set(TimerKind::Registry, self.registry.poll_timeout().map(|(at, _)| at));
+        self.timers.set(TimerKind::Registry, self.registry.poll_timeout());
         self.timers.set(TimerKind::Discovery, self.discovery.poll_timeout());
-        self.timers.set(TimerKind::Trust, self.trust.poll_timeout().map(|(at, _)| at));
+        self.timers.set(TimerKind::Trust, self.trust.poll_timeout());
     }
 
     fn network_changed(&mut self) {

@@ -99,8 +99,8 @@ impl Endpoint {
     /// Whether `node` may know that this node exists, on `port`.
     pub(super) fn admits(&self, node: NodeId, port: u16) -> bool {
         self.public
-            || self.trust.is_trusted(node)
-            || (port == TRUST_PORT && self.trust.is_outgoing(node))
+            || self.trusts(node)
+            || (port == TRUST_PORT && self.trust.is_expected(node))
             || self.shares_network(node)
     }
 
@@ -109,8 +109,8 @@ impl Endpoint {
         if !self.admits(node, port) {
             return self.drops.count("syn_from_stranger");
         }
-        let trusted = self.trust.is_trusted(node);
-        if !trusted && !(self.syn_rate.allow(now, node) && self.syn_rate_global.allow(now, ())) {
+        let trusted = self.trusts(node);
+        if !trusted && !(self.syn_rate.allow(now, &node) && self.syn_rate_global.allow(now, &())) {
             return self.drops.count("syn_rate_limited");
         }
         if !self.has_room(node, port, trusted) {

@@ -29,14 +29,21 @@ impl Endpoint {
                 peer.key = Some(key);
                 peer.facts.known = true;
                 peer.is_static = true;
+                peer.trusted_by_host = trusted;
                 if let Some(endpoint) = endpoint {
                     peer.path.add_static(now, endpoint);
                 }
             });
-            if trusted {
-                let wall = self.wall_now();
-                self.trust.trust_now(wall, node, key);
-            }
+        }
+        self.settle();
+    }
+
+    /// Trusts a static peer or not. Withdrawing closes its streams at once.
+    pub fn set_trusted_by_host(&mut self, now: Timestamp, node: NodeId, trusted: bool) {
+        self.advance(now);
+        self.with_peer(node, |peer| peer.trusted_by_host = trusted);
+        if !trusted {
+            self.close_streams(node);
         }
         self.settle();
     }

@@ -76,12 +76,10 @@ impl Endpoint {
         }
         while let Some(outgoing) = self.outbox.queue.pop_front() {
             let written = match outgoing {
-                Outgoing::Raw { via, to, bytes } => {
-                    out.bytes.get_mut(..bytes.len()).map(|room| {
-                        room.copy_from_slice(&bytes);
-                        (via, to, bytes.len())
-                    })
-                }
+                Outgoing::Raw { via, to, bytes } => out.bytes.get_mut(..bytes.len()).map(|room| {
+                    room.copy_from_slice(&bytes);
+                    (via, to, bytes.len())
+                }),
                 Outgoing::Packet(packet) => self.write_packet(&packet, out.bytes),
             };
             if let Some((via, to, len)) = written {
@@ -109,7 +107,7 @@ impl Endpoint {
             None => peer.tunnel.seal(now, frame).ok()?,
         }
         if prefix > 0 {
-            write_relay_header(out, self.node?, packet.node);
+            write_relay_header(out, self.node?, packet.node).ok()?;
         }
         peer.sent(now, route, end);
         Some((via, to, end))

@@ -31,6 +31,7 @@ pub(super) struct Peer {
     pub(super) facts: Facts,
     /// Told by the host: never asked for at a registry, never forgotten.
     pub(super) is_static: bool,
+    pub(super) trusted_by_host: bool,
     /// Recognised inside the tunnel as running this implementation.
     pub(super) ours: bool,
     /// The way of its last key exchange or packet.
@@ -83,6 +84,7 @@ impl Peer {
             key: None,
             facts: Facts::default(),
             is_static: false,
+            trusted_by_host: false,
             ours: false,
             last_route: None,
             pings: VecDeque::new(),
@@ -134,7 +136,7 @@ impl Endpoint {
                 ..PathConfig::default()
             };
             let mut peer = Peer::new(Tunnel::new(own, node), config, self.now);
-            peer.key = self.trust.pinned_key(node);
+            peer.key = self.pinned_key(node);
             self.peers.insert(node, peer);
             self.dirty.insert(node);
         }
@@ -234,7 +236,6 @@ impl Endpoint {
                     self.send_beacon(beacon, &request);
                 }
             }
-            PathAction::SendPunch { route } => self.send_punches(route),
             PathAction::Probe { route, nonce } => {
                 if self.peers.get(&node).is_some_and(|peer| peer.tunnel.is_established()) {
                     self.probe_path(node, route, nonce);
@@ -265,7 +266,8 @@ impl Endpoint {
 
     /// Sends this node's PILA to `node` over exactly `route`.
     pub(super) fn send_exchange(&mut self, node: NodeId, route: Route) {
-        let (now, Some(own)) = (self.now, self.node) else { return };
+        let now = self.now;
+        let Some(own) = self.node else { return };
         let Some(peer) = self.peers.get_mut(&node) else { return };
         let Some((via, to, prefix)) = destination(route, &self.config.beacons) else { return };
         let mut bytes = vec![0; prefix + AUTHENTICATED_KEY_EXCHANGE_LEN];

@@ -24,6 +24,8 @@ pub(super) enum Awaited {
     PeerKey(NodeId),
     /// Where a peer is.
     PeerEndpoint(NodeId),
+    /// A request for trust was relayed to a peer.
+    TrustRelay(NodeId),
     /// This node's own record: its networks.
     OwnRecord,
 }
@@ -131,7 +133,7 @@ impl Endpoint {
     /// This node's number is known: everything that signs or speaks under it may begin.
     pub(super) fn take_node(&mut self, node: NodeId) {
         self.node = Some(node);
-        self.trust.set_node(node);
+        self.trust.set_own(node);
         self.discovery.set_node(self.now, node);
     }
 
@@ -155,7 +157,14 @@ impl Endpoint {
                     self.networks.retain(|network| *network != NetworkId::BACKBONE);
                 }
             }
+            Some(Awaited::TrustRelay(node)) => self.trust_relayed(node, answer),
             None => {}
+        }
+    }
+
+    fn trust_relayed(&mut self, node: NodeId, answer: Result<Value, RequestError>) {
+        if let Err(RequestError::Unavailable | RequestError::Timeout) = answer {
+            self.trust.relay_failed(self.now, node);
         }
     }
 

@@ -42,15 +42,15 @@ impl Endpoint {
         let mut first = 0;
         // A batch of GSO is at most one datagram's worth of bytes (Linux: 65,535 with all headers).
         let limit = out.bytes.len().min(limits::MAX_DATAGRAM - 64);
+        let room = usize::from(self.config.stream.mss.max(self.config.stream.loopback_mss)) + PACKET_OVERHEAD;
         for count in 0..out.max_segments.max(1) {
-            let room = usize::from(stream.connection.max_payload()) + PACKET_OVERHEAD;
             let Some(buf) = out.bytes.get_mut(transmit.len..limit).filter(|buf| buf.len() >= room) else { break };
             if !peer.path.may_send(route, room) {
                 break;
             }
             let Some(len) = write_segment(peer, stream, now, prefix, buf) else { break };
-            if prefix > 0 {
-                write_relay_header(buf, own, node);
+            if prefix > 0 && write_relay_header(buf, own, node).is_err() {
+                break;
             }
             peer.sent(now, route, len);
             if count > 0 && len > first {

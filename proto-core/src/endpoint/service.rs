@@ -7,7 +7,7 @@ use super::timers::TimerKind;
 use super::{Event, ReadError, StreamStatus, WriteError};
 use crate::ids::StreamId;
 use crate::limits;
-use crate::stream::{CloseReason, ReadOutcome, StreamEvent, WriteOutcome};
+use crate::stream::{self, CloseReason, StreamEvent};
 use crate::time::Timestamp;
 use bytes::Bytes;
 
@@ -25,11 +25,11 @@ impl Endpoint {
     pub fn read(&mut self, now: Timestamp, id: StreamId, out: &mut [u8]) -> Result<usize, ReadError> {
         self.advance(now);
         let stream = self.streams.get_mut(id).ok_or(ReadError::Unknown)?;
-        let outcome = stream.connection.read(out);
+        let outcome = stream.connection.read(self.now, out);
         self.touch_stream(id);
-        outcome.map_err(|outcome| match outcome {
-            ReadOutcome::Blocked => ReadError::Blocked,
-            ReadOutcome::Closed(reason) => ReadError::Closed(reason),
+        outcome.map_err(|error| match error {
+            stream::ReadError::Blocked => ReadError::Blocked,
+            stream::ReadError::Closed(reason) => ReadError::Closed(reason),
         })
     }
 
@@ -40,7 +40,7 @@ impl Endpoint {
     pub fn write(&mut self, now: Timestamp, id: StreamId, data: &[u8]) -> Result<usize, WriteError> {
         self.advance(now);
         let stream = self.streams.get_mut(id).ok_or(WriteError::Unknown)?;
-        let outcome = stream.connection.write(data);
+        let outcome = stream.connection.write(self.now, data);
         self.touch_stream(id);
         outcome.map_err(write_error)
     }
@@ -53,7 +53,7 @@ impl Endpoint {
     pub fn write_chunk(&mut self, now: Timestamp, id: StreamId, data: &mut Bytes) -> Result<usize, WriteError> {
         self.advance(now);
         let stream = self.streams.get_mut(id).ok_or(WriteError::Unknown)?;
-        let outcome = stream.connection.write_chunk(data);
+        let outcome = stream.connection.write_chunk(self.now, data);
         self.touch_stream(id);
         outcome.map_err(write_error)
     }
@@ -67,9 +67,9 @@ impl Endpoint {
     pub fn finish(&mut self, now: Timestamp, id: StreamId) -> Result<(), WriteError> {
         self.advance(now);
         let stream = self.streams.get_mut(id).ok_or(WriteError::Unknown)?;
-        stream.connection.finish();
+        let outcome = stream.connection.finish(self.now);
         self.touch_stream(id);
-        Ok(())
+        outcome.map_err(write_error)
     }
 
     /// Lets go of the stream. One that is finished on both sides ends quietly; any other is reset, and the peer is told.
@@ -82,7 +82,7 @@ impl Endpoint {
     pub(super) fn reset_stream(&mut self, id: StreamId) {
         let Some(stream) = self.streams.get_mut(id) else { return };
         stream.released = true;
-        stream.connection.release();
+        stream.connection.reset();
         self.touch_stream(id);
     }
 
@@ -149,7 +149,7 @@ impl Endpoint {
             Owner::Host => self.host_stream_event(id, event),
             Owner::Echo(_) => self.serve_echo(id),
             Owner::TrustReceiver(_) => self.receive_trust_message(id),
-            Owner::TrustSender(_) => self.send_trust_message(id, event),
+            Owner::TrustSender { .. } => self.send_trust_message(id, event),
         }
     }
 
@@ -176,32 +176,38 @@ impl Endpoint {
 
     /// Port 7: writes back what it reads, and no faster than that is taken.
     fn serve_echo(&mut self, id: StreamId) {
+        let now = self.now;
         let Some(stream) = self.streams.get_mut(id) else { return };
         let Stream { connection, owner: Owner::Echo(echo), .. } = stream else { return };
         loop {
             while !echo.pending.is_empty() {
-                if connection.write_chunk(&mut echo.pending).is_err() {
+                if connection.write_chunk(now, &mut echo.pending).is_err() {
                     return;
                 }
             }
-            match connection.read(&mut self.scratch) {
-                Ok(0) | Err(ReadOutcome::Closed(_)) => return connection.finish(),
+            match connection.read(now, &mut self.scratch) {
+                Ok(0) | Err(stream::ReadError::Closed(_)) => {
+                    // Fails only when the stream is over already.
+                    let _ = connection.finish(now);
+                    return;
+                }
                 Ok(len) => echo.pending = Bytes::copy_from_slice(self.scratch.get(..len).unwrap_or_default()),
-                Err(ReadOutcome::Blocked) => return,
+                Err(stream::ReadError::Blocked) => return,
             }
         }
     }
 
     /// Port 444: one JSON object, then the end (control-plane section 3).
     fn receive_trust_message(&mut self, id: StreamId) {
+        let now = self.now;
         let Some(stream) = self.streams.get_mut(id) else { return };
         let node = stream.peer();
         let Stream { connection, owner: Owner::TrustReceiver(message), .. } = stream else { return };
         let ended = loop {
-            match connection.read(&mut self.scratch) {
-                Ok(0) | Err(ReadOutcome::Closed(_)) => break true,
+            match connection.read(now, &mut self.scratch) {
+                Ok(0) | Err(stream::ReadError::Closed(_)) => break true,
                 Ok(len) => message.extend_from_slice(self.scratch.get(..len).unwrap_or_default()),
-                Err(ReadOutcome::Blocked) => break false,
+                Err(stream::ReadError::Blocked) => break false,
             }
             if message.len() > limits::TRUST_MESSAGE_BYTES {
                 self.drops.count("trust_message_too_long");
@@ -212,7 +218,7 @@ impl Endpoint {
         let complete = serde_json::from_slice::<serde::de::IgnoredAny>(message).is_ok();
         if complete || ended {
             let message = core::mem::take(message);
-            connection.finish();
+            let _ = connection.finish(now);
             if !message.is_empty() {
                 self.handle_trust_message(node, &message);
             }
@@ -220,31 +226,32 @@ impl Endpoint {
     }
 
     fn send_trust_message(&mut self, id: StreamId, event: StreamEvent) {
+        let now = self.now;
         let Some(stream) = self.streams.get_mut(id) else { return };
         let node = stream.peer();
-        let Stream { connection, owner: Owner::TrustSender(message), .. } = stream else { return };
+        let Stream { connection, owner: Owner::TrustSender { kind, message }, .. } = stream else { return };
         match event {
             StreamEvent::Connected => {
-                if connection.write(message).is_ok() {
-                    connection.finish();
+                if connection.write(now, message).is_ok() {
+                    let _ = connection.finish(now);
                 }
             }
             StreamEvent::Closed(reason) if reason != CloseReason::Finished => {
-                let message = message.clone();
-                self.trust_delivery_failed(node, &message);
+                let kind = *kind;
+                self.trust_delivery_failed(node, kind);
             }
             StreamEvent::Closed(_) | StreamEvent::Readable | StreamEvent::Writable | StreamEvent::Finished => {}
         }
     }
 }
 
-fn write_error(outcome: WriteOutcome) -> WriteError {
-    match outcome {
-        WriteOutcome::Blocked => WriteError::Blocked,
-        WriteOutcome::Closed(reason) => WriteError::Closed(reason),
+fn write_error(error: stream::WriteError) -> WriteError {
+    match error {
+        stream::WriteError::Blocked => WriteError::Blocked,
+        stream::WriteError::Closed(reason) => WriteError::Closed(reason),
     }
 }
 
 fn status(id: StreamId, stream: &Stream) -> StreamStatus {
-    StreamStatus { id, local_port: stream.local_port, remote: stream.remote, stats: stream.connection.stats() }
+    StreamStatus { id, local_port: stream.local_port, remote: stream.remote, stats: stream.connection.status() }
 }

@@ -20,7 +20,7 @@ pub struct StreamStatus {
     /// The other end.
     pub remote: SocketAddress,
     /// Its state and counters.
-    pub stats: crate::stream::Stats,
+    pub stats: crate::stream::Status,
 }
 
 /// One peer.
@@ -138,7 +138,7 @@ impl Endpoint {
             rtt: peer.path.rtt(),
             encrypted: peer.tunnel.is_established(),
             ours: peer.ours,
-            trusted: self.trust.is_trusted(node),
+            trusted: self.trusts(node),
             streams: self.streams.of_peer(node).len(),
             relay_reason: peer.path.relay_reason().filter(|_| path == Some(PathKind::Relay)),
             bytes_sent: peer.bytes_sent,

@@ -5,7 +5,7 @@ use crate::limits;
 use crate::rng::Rng;
 use crate::stream::Connection;
 use crate::time::Timestamp;
-use crate::wire::{Address, SocketAddress};
+use crate::wire::{Address, SocketAddress, TrustKind};
 use bytes::Bytes;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
@@ -25,7 +25,7 @@ pub(super) enum Owner {
     /// A trust message on its way in.
     TrustReceiver(Vec<u8>),
     /// A trust message on its way out.
-    TrustSender(Bytes),
+    TrustSender { kind: TrustKind, message: Bytes },
 }
 
 /// One stream.

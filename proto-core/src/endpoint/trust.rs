@@ -2,6 +2,7 @@
 
 use super::inner::Endpoint;
 use super::listen::TRUST_PORT;
+use super::registry::Awaited;
 use super::streams::Owner;
 use super::{Event, Outcome, TrustCommand};
 use crate::ids::{NodeId, RequestId};
@@ -9,8 +10,7 @@ use crate::registry::{Handshakes, Request};
 use crate::stream::CloseReason;
 use crate::time::Timestamp;
 use crate::trust::{Command, Snapshot, TrustAction};
-use crate::wire::{Address, SocketAddress};
-use bytes::Bytes;
+use crate::wire::{Address, SocketAddress, TrustKind};
 
 impl Endpoint {
     /// Carries out a trust command; the answer is `Completed` with `Trust` or `Failed`.
@@ -18,7 +18,11 @@ impl Endpoint {
         let now = self.advance(now);
         let id = self.request_id();
         let command = match command {
-            TrustCommand::Request { node, justification } => Command::Request { node, justification },
+            TrustCommand::Request { node, justification } => {
+                let admits_us =
+                    self.shares_network(node) || self.peers.get(&node).is_some_and(|peer| peer.facts.public);
+                Command::Request { node, justification, admits_us }
+            }
             TrustCommand::Approve(node) => Command::Approve(node),
             TrustCommand::Reject { node, reason } => Command::Reject { node, reason },
             TrustCommand::Revoke(node) => Command::Revoke(node),
@@ -55,16 +59,19 @@ impl Endpoint {
 
     fn trust_action(&mut self, action: TrustAction) {
         match action {
-            TrustAction::SendDirect { node, message } => {
+            TrustAction::SendDirect { node, kind, message } => {
                 let target = SocketAddress::new(Address::backbone(node), TRUST_PORT);
-                if self.dial_as(target, Owner::TrustSender(message.clone())).is_err() {
-                    self.trust_delivery_failed(node, &message);
+                if self.dial_as(target, Owner::TrustSender { kind, message }).is_err() {
+                    self.trust_delivery_failed(node, kind);
                 }
             }
             TrustAction::ReportTrust(node) => self.tell_registry(Request::ReportTrust(node)),
             TrustAction::RevokeTrust(node) => self.tell_registry(Request::RevokeTrust(node)),
             TrustAction::RequestHandshake { node, justification } => {
-                self.tell_registry(Request::RequestHandshake { to: node, justification });
+                let request = Request::RequestHandshake { to: node, justification };
+                if !self.ask_registry(request, Awaited::TrustRelay(node)) {
+                    self.trust.relay_failed(self.now, node);
+                }
             }
             TrustAction::RespondHandshake { node, accept } => {
                 self.tell_registry(Request::RespondHandshake { peer: node, accept });
@@ -82,15 +89,16 @@ impl Endpoint {
                 }
                 self.event(Event::TrustChanged { node, trusted });
             }
+            TrustAction::Rejected { node, reason } => self.event(Event::TrustRejected { node, reason }),
             TrustAction::SnapshotChanged => self.event(Event::TrustSnapshotChanged),
         }
     }
 
     /// Withdrawn trust ends every stream at once; the message that says so is allowed out.
-    fn close_streams(&mut self, node: NodeId) {
+    pub(super) fn close_streams(&mut self, node: NodeId) {
         for id in self.streams.of_peer(node).to_vec() {
             if let Some(stream) = self.streams.get_mut(id)
-                && !matches!(stream.owner, Owner::TrustSender(_) | Owner::TrustReceiver(_))
+                && !matches!(stream.owner, Owner::TrustSender { .. } | Owner::TrustReceiver(_))
             {
                 stream.connection.abort(CloseReason::Revoked);
                 self.touch_stream(id);
@@ -101,24 +109,28 @@ impl Endpoint {
     pub(super) fn handle_trust_message(&mut self, node: NodeId, message: &[u8]) {
         let Some(key) = self.peers.get(&node).and_then(|peer| peer.key) else { return };
         let shared = self.shares_network(node);
-        let (now, wall) = (self.now, self.wall_now());
-        if self.trust.handle_message(now, wall, node, &key, message, shared).is_err() {
+        let wall = self.wall_now();
+        if self.trust.handle_message(wall, node, &key, message, shared).is_err() {
             self.drops.count("trust_message_refused");
         }
     }
 
-    pub(super) fn trust_delivery_failed(&mut self, node: NodeId, message: &Bytes) {
-        self.trust.direct_failed(self.now, node, message);
+    pub(super) fn trust_delivery_failed(&mut self, node: NodeId, kind: TrustKind) {
+        self.trust.direct_failed(node, kind);
     }
 
     pub(super) fn handle_relayed_handshakes(&mut self, handshakes: Handshakes) {
         let (now, wall) = (self.now, self.wall_now());
         for request in handshakes.requests {
             let shared = self.shares_network(request.from);
-            self.trust.handle_relayed_request(now, wall, request.from, &request.justification, shared);
+            if self.trust.handle_relayed_request(wall, request.from, &request.justification, shared).is_err() {
+                self.drops.count("relayed_trust_request_refused");
+            }
         }
         for response in handshakes.responses {
-            self.trust.handle_relayed_response(now, wall, response.from, response.accept);
+            if self.trust.handle_relayed_response(now, wall, response.from, response.accept).is_err() {
+                self.drops.count("relayed_trust_answer_refused");
+            }
         }
     }
 

@@ -1,0 +1,189 @@
+//! Two and more endpoints on a virtual network: what a host sees of dialling, streams, datagrams, pings and trust.
+
+mod support;
+
+use proto_core::endpoint::{CloseReason, DialError, Outcome, PathKind, ReadError, TrustCommand};
+use proto_core::{Config, Event};
+use std::time::Duration;
+use support::{Link, Net, node, pattern, target};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn lossy() -> Link {
+    Link { loss: 2, reorder: 5, duplicate: 1, jitter: Duration::from_millis(1), ..Link::default() }
+}
+
+#[test]
+fn a_stream_carries_bytes_both_ways_and_ends() {
+    let mut net = Net::trusting(1, 2, Link::default());
+    net.act(1, |endpoint, _| endpoint.listen(1000)).unwrap();
+    let (dialled, accepted) = net.connect(0, 1, 1000);
+    let data = pattern(300_000, 1);
+    assert_eq!(net.transfer((0, dialled), (1, accepted), &data, 10 * SECOND), data);
+    net.run_until(SECOND, |net| net.saw(0, &Event::Finished(dialled)));
+    let peer = net.hosts[0].endpoint.peer(node(1)).unwrap();
+    assert_eq!(peer.path, Some(PathKind::Direct(net.hosts[1].address)));
+    assert!(peer.encrypted && peer.ours && peer.trusted);
+}
+
+#[test]
+fn five_megabytes_survive_loss_reordering_and_duplication() {
+    for seed in 1..5 {
+        let mut net = Net::trusting(seed, 2, lossy());
+        net.act(1, |endpoint, _| endpoint.listen(1000)).unwrap();
+        let (dialled, accepted) = net.connect(0, 1, 1000);
+        let data = pattern(5_000_000, seed);
+        assert!(net.transfer((0, dialled), (1, accepted), &data, 120 * SECOND) == data, "seed {seed}");
+    }
+}
+
+#[test]
+fn port_seven_echoes() {
+    let mut net = Net::trusting(3, 2, lossy());
+    let stream = net.act(0, |endpoint, now| endpoint.dial(now, target(1, 7))).unwrap();
+    net.run_until(5 * SECOND, |net| net.saw(0, &Event::Connected(stream)));
+    let data = pattern(100_000, 9);
+    assert_eq!(net.act(0, |endpoint, now| endpoint.write(now, stream, &data)), Ok(data.len()));
+    let (mut echoed, mut chunk) = (Vec::new(), vec![0; 10_000]);
+    net.run_until(20 * SECOND, |net| {
+        while let Ok(len) = net.act(0, |endpoint, now| endpoint.read(now, stream, &mut chunk)) {
+            echoed.extend_from_slice(&chunk[..len]);
+        }
+        echoed.len() >= data.len()
+    });
+    assert_eq!(echoed, data);
+}
+
+#[test]
+fn dials_end_with_their_reason() {
+    let mut net = Net::trusting(4, 3, Link::default());
+    let refused = net.act(0, |endpoint, now| endpoint.dial(now, target(1, 5))).unwrap();
+    net.run_until(SECOND, |net| net.saw(0, &Event::DialFailed(refused, DialError::Refused)));
+
+    net.cut.push(net.hosts[2].address);
+    let dead = net.act(0, |endpoint, now| endpoint.dial(now, target(2, 7))).unwrap();
+    net.run_until(5 * SECOND, |net| net.saw(0, &Event::DialFailed(dead, DialError::Unreachable)));
+
+    assert_eq!(net.act(0, |endpoint, now| endpoint.dial(now, target(1, 0))), Err(DialError::InvalidTarget));
+    assert_eq!(net.act(0, |endpoint, now| endpoint.dial(now, target(0, 7))), Err(DialError::InvalidTarget));
+}
+
+#[test]
+fn a_private_node_is_silent_to_strangers() {
+    // Host 1 knows host 0 but does not trust it; host 0 trusts host 1.
+    let mut net = Net::new(5, Link::default(), vec![(Config::default(), true), (Config::default(), false)]);
+    net.act(1, |endpoint, _| endpoint.listen(1000)).unwrap();
+    let stream = net.act(0, |endpoint, now| endpoint.dial(now, target(1, 1000))).unwrap();
+    net.run_until(5 * SECOND, |net| {
+        net.saw(0, &Event::DialFailed(stream, DialError::Timeout))
+            || net.saw(0, &Event::DialFailed(stream, DialError::Unreachable))
+    });
+    assert!(net.hosts[1].endpoint.accept(1000).is_none());
+    let sent = net.act(0, |endpoint, now| endpoint.send_datagram(now, target(1, 2000), 0, b"hello"));
+    assert!(sent.is_ok());
+    net.run_for(SECOND);
+    assert!(!net.hosts[1].events.iter().any(|event| matches!(event, Event::Datagram { .. })));
+}
+
+#[test]
+fn datagrams_and_pings_arrive() {
+    let mut net = Net::trusting(6, 2, Link::default());
+    let port = net.act(0, |endpoint, now| endpoint.send_datagram(now, target(1, 2000), 0, b"first")).unwrap();
+    net.run_until(SECOND, |net| net.hosts[1].events.iter().any(|event| matches!(event, Event::Datagram { .. })));
+    let arrived = net.hosts[1].events.iter().find_map(|event| match event {
+        Event::Datagram { from, to_port, data } => Some((*from, *to_port, data.clone())),
+        _ => None,
+    });
+    assert_eq!(arrived, Some((target(0, port), 2000, b"first".as_slice().into())));
+
+    let ping = net.act(1, |endpoint, now| endpoint.ping(now, node(0), SECOND));
+    net.run_for(SECOND);
+    let path = PathKind::Direct(net.hosts[0].address);
+    let rtt = Duration::from_millis(10);
+    assert!(net.saw(1, &Event::Completed(ping, Outcome::Pong { rtt, path })), "{:?}", net.hosts[1].events);
+}
+
+#[test]
+fn withdrawn_trust_closes_streams_at_once() {
+    let mut net = Net::trusting(7, 2, Link::default());
+    net.act(1, |endpoint, _| endpoint.listen(1000)).unwrap();
+    let (dialled, accepted) = net.connect(0, 1, 1000);
+    net.act(0, |endpoint, now| endpoint.set_trusted_by_host(now, node(1), false));
+    net.run_until(SECOND, |net| net.saw(0, &Event::Closed(dialled, CloseReason::Revoked)));
+    net.run_until(SECOND, |net| net.saw(1, &Event::Closed(accepted, CloseReason::Reset)));
+    let mut byte = [0];
+    let read = net.act(1, |endpoint, now| endpoint.read(now, accepted, &mut byte));
+    assert_eq!(read, Err(ReadError::Closed(CloseReason::Reset)));
+    let refused = net.act(0, |endpoint, now| endpoint.trust(now, TrustCommand::Revoke(node(1))));
+    assert!(
+        net.hosts[0]
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::Completed(id, Outcome::Failed(_)) if *id == refused))
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    let run = || {
+        let mut net = Net::trusting(8, 2, lossy());
+        net.log = Some(Vec::new());
+        net.act(1, |endpoint, _| endpoint.listen(1000)).unwrap();
+        let (dialled, accepted) = net.connect(0, 1, 1000);
+        net.transfer((0, dialled), (1, accepted), &pattern(200_000, 1), 60 * SECOND);
+        net.log.unwrap()
+    };
+    let (first, second) = (run(), run());
+    assert!(first.len() > 200);
+    assert!(first == second);
+}
+
+#[test]
+fn a_restarted_peer_is_reached_again_without_help() {
+    let mut net = Net::trusting(9, 2, Link::default());
+    net.act(1, |endpoint, _| endpoint.listen(1000)).unwrap();
+    let (first, _) = net.connect(0, 1, 1000);
+    net.restart(1, Config::default(), 99);
+    net.act(1, |endpoint, _| endpoint.listen(1000)).unwrap();
+    let second = net.act(0, |endpoint, now| endpoint.dial(now, target(1, 1000))).unwrap();
+    net.run_until(5 * SECOND, |net| net.saw(0, &Event::Connected(second)));
+    assert_ne!(first, second);
+}
+
+#[test]
+fn mutated_datagrams_change_nothing() {
+    let mut net = Net::trusting(10, 2, Link::default());
+    net.act(1, |endpoint, _| endpoint.listen(1000)).unwrap();
+    let (dialled, accepted) = net.connect(0, 1, 1000);
+    net.log = Some(Vec::new());
+    let data = pattern(100_000, 2);
+    let (to, from) = (net.hosts[1].address, net.hosts[0].address);
+    assert_eq!(net.act(0, |endpoint, now| endpoint.write(now, dialled, &data)), Ok(data.len()));
+    net.run_for(SECOND);
+    let recorded = net.log.take().unwrap();
+    let mut rng = proto_core::rng::Rng::new([3; 32]);
+    for round in 0..20_000 {
+        let (_, _, _, mut bytes) = recorded[round % recorded.len()].clone();
+        match rng.below(4) {
+            0 => rng.fill(&mut bytes),
+            1 => bytes.truncate(usize::try_from(rng.below(bytes.len() as u64)).unwrap()),
+            2 => {}
+            _ => {
+                let at = usize::try_from(rng.below(bytes.len() as u64)).unwrap();
+                bytes[at] ^= 1 << rng.below(8);
+            }
+        }
+        net.send(from, to, bytes);
+        if round % 500 == 0 {
+            net.run_for(Duration::from_millis(20));
+        }
+    }
+    net.run_for(SECOND);
+    let (mut received, mut chunk) = (Vec::new(), vec![0; 65_536]);
+    while let Ok(len) = net.act(1, |endpoint, now| endpoint.read(now, accepted, &mut chunk)) {
+        received.extend_from_slice(&chunk[..len]);
+    }
+    assert!(received == data, "{} of {} bytes", received.len(), data.len());
+    let more = pattern(50_000, 3);
+    assert!(net.transfer((0, dialled), (1, accepted), &more, 20 * SECOND) == more);
+}
