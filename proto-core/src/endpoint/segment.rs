@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 use crate::wire::Address;
 use crate::wire::beacon::write_relay_header;
 use crate::wire::frame::{SECURE_HEADER_LEN, TAG_LEN};
-use crate::wire::header::{HEADER_LEN, Header, Protocol};
+use crate::wire::header::{Flags, HEADER_LEN, Header, Protocol};
 
 impl Endpoint {
     /// The next batch of segments of the stream whose turn it is.
@@ -95,6 +95,9 @@ fn write_segment(peer: &mut Peer, stream: &mut Stream, now: Timestamp, prefix: u
         ack: segment.ack,
         window: segment.window,
     };
+    if segment.payload_len > 0 || segment.flags.contains(Flags::SYN) {
+        peer.used(now);
+    }
     let len = payload_at + segment.payload_len + TAG_LEN;
     header.emit_in_place(buf.get_mut(prefix + SECURE_HEADER_LEN..len - TAG_LEN)?).ok()?;
     peer.tunnel.seal(now, buf.get_mut(prefix..len)?).ok()?;
