@@ -110,7 +110,8 @@ impl Endpoint {
             return self.drops.count("syn_from_stranger");
         }
         let trusted = self.trusts(node);
-        if !trusted && !(self.syn_rate.allow(now, &node) && self.syn_rate_global.allow(now, &())) {
+        let within_rate = trusted || self.syn_rate.allow(now, &node) && self.syn_rate_global.allow(now, &());
+        if !within_rate {
             return self.drops.count("syn_rate_limited");
         }
         if !self.has_room(node, port, trusted) {
