@@ -10,7 +10,7 @@ mod event;
 pub mod segment;
 
 pub use event::{CloseReason, ReadError, StreamEvent, WriteError};
-pub use segment::{Flags, Options, Segment, SegmentHeader};
+pub use segment::{Flags, Segment, SegmentHeader};
 
 use crate::seq::SeqNumber;
 use crate::time::Timestamp;
@@ -37,7 +37,7 @@ pub struct Params {
     /// Round-trip time of the path when it is known: the handshake then retransmits sooner.
     pub initial_rtt: Option<Duration>,
     /// Capabilities to offer; `None` behaves as the published reference does.
-    pub offer_capabilities: Option<u16>,
+    pub offer_capabilities: Option<crate::wire::Capabilities>,
 }
 
 /// What a deadline is for.

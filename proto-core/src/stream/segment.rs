@@ -2,43 +2,7 @@
 
 use crate::seq::SeqNumber;
 
-/// The four flags of a packet (data-plane section 2.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flags(pub u8);
-
-impl Flags {
-    /// Opens a stream.
-    pub const SYN: Self = Self(1);
-    /// The acknowledgment field counts.
-    pub const ACK: Self = Self(2);
-    /// The sender is done.
-    pub const FIN: Self = Self(4);
-    /// The stream is no more.
-    pub const RST: Self = Self(8);
-
-    /// All flags of `other` are set.
-    #[must_use]
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-}
-
-impl core::ops::BitOr for Flags {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
-/// Temporary home of the options block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "replaced by wire::options")]
-pub struct Options {
-    pub capabilities: u16,
-    pub max_segment: u16,
-    pub window_shift: u8,
-}
+pub use crate::wire::header::Flags;
 
 /// A segment that arrived.
 #[derive(Clone, Copy, Debug)]
