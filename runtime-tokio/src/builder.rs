@@ -1,0 +1,193 @@
+//! Decides what a node needs before it runs, and brings it up. Refuses to know where settings and keys are kept.
+
+use crate::driver::{Driver, TrustCallback};
+use crate::error::StartError;
+use crate::node::Node;
+use crate::pipe::{Pipe, RegistryAddress};
+use crate::shared::{Handle, Shared};
+use crate::tls::Fingerprint;
+use crate::waiting::Waiting;
+use core::fmt;
+use proto_core::crypto::{CryptoProvider, Identity, rust_crypto};
+use proto_core::trust::Snapshot;
+use proto_core::{Config, Endpoint, SocketId};
+use runtime_common::{BootClock, UdpIo, entropy};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use tokio::net::UdpSocket;
+use tokio::sync::broadcast;
+
+/// Events kept for a slow subscriber.
+const EVENT_QUEUE: usize = 1024;
+
+/// How the pipe to the registry is protected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RegistryTls {
+    /// Not at all: whoever is between reads names and endpoints, and may forge answers.
+    #[default]
+    None,
+    /// TLS to the holder of exactly this certificate.
+    Pinned(Fingerprint),
+}
+
+/// Settings of a node; [`Builder::start`] brings it up.
+pub struct Builder {
+    identity: Identity,
+    crypto: &'static CryptoProvider,
+    config: Config,
+    listen: SocketAddr,
+    registry: Option<String>,
+    registry_tls: RegistryTls,
+    beacons: Vec<String>,
+    trust: Option<Snapshot>,
+    on_trust_change: Option<TrustCallback>,
+}
+
+impl Builder {
+    pub(crate) fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            crypto: rust_crypto(),
+            config: Config::default(),
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+            registry: None,
+            registry_tls: RegistryTls::None,
+            beacons: Vec::new(),
+            trust: None,
+            on_trust_change: None,
+        }
+    }
+
+    /// Everything the core can be told. Call it first: the other methods change single settings of it.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Where to send and receive UDP. Default `0.0.0.0:0`; `[::]:PORT` serves IPv6 and IPv4.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// The registry, `HOST:PORT`. Default: none.
+    #[must_use]
+    pub fn registry(mut self, authority: impl Into<String>) -> Self {
+        self.registry = Some(authority.into());
+        self
+    }
+
+    /// How the pipe to the registry is protected.
+    #[must_use]
+    pub fn registry_tls(mut self, tls: RegistryTls) -> Self {
+        self.registry_tls = tls;
+        self
+    }
+
+    /// One of the beacon's UDP addresses, `HOST:PORT`; resolved at start. Two of them make NAT classification possible.
+    #[must_use]
+    pub fn beacon(mut self, authority: impl Into<String>) -> Self {
+        self.beacons.push(authority.into());
+        self
+    }
+
+    /// The hostname to claim at registration.
+    #[must_use]
+    pub fn hostname(mut self, hostname: impl Into<String>) -> Self {
+        self.config.hostname = Some(hostname.into());
+        self
+    }
+
+    /// Everyone may reach this node. Default `false`.
+    #[must_use]
+    pub fn public(mut self, public: bool) -> Self {
+        self.config.public = public;
+        self
+    }
+
+    /// What an earlier run saved.
+    #[must_use]
+    pub fn trust(mut self, snapshot: Snapshot) -> Self {
+        self.trust = Some(snapshot);
+        self
+    }
+
+    /// Saves the trust store. Called on every change, before anything that follows from it is sent or told.
+    ///
+    /// It runs inside the node's loop with its lock held: it must not call the node, and should return within milliseconds.
+    #[must_use]
+    pub fn on_trust_change(mut self, save: impl FnMut(Snapshot) + Send + 'static) -> Self {
+        self.on_trust_change = Some(Box::new(save));
+        self
+    }
+
+    /// Another implementation of the cryptography.
+    #[must_use]
+    pub fn crypto(mut self, crypto: &'static CryptoProvider) -> Self {
+        self.crypto = crypto;
+        self
+    }
+
+    /// Opens the socket and starts the loop. Registration goes on in the background: see [`Node::events`].
+    ///
+    /// # Errors
+    ///
+    /// When the UDP address is taken or a beacon's name does not resolve.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with I/O and time enabled.
+    pub async fn start(mut self) -> Result<Node, StartError> {
+        for name in &self.beacons {
+            let address = resolve(name, self.listen).await?;
+            self.config.beacons.push(address);
+        }
+        self.config.registry = self.registry.is_some();
+        let (io, buffers) = bind(self.listen).map_err(|error| StartError::Listen(self.listen, error))?;
+        if let Some(warning) = buffers.warning() {
+            tracing::warn!("{warning}");
+        }
+        let local = io.local_address();
+        let seed = entropy::seed().map_err(StartError::Entropy)?;
+        let mut endpoint = Endpoint::new(Arc::new(self.config), self.identity, self.crypto, seed, BootClock::now());
+        if let Some(snapshot) = self.trust {
+            endpoint.restore_trust(snapshot);
+        }
+        let waiting = Waiting::new(broadcast::Sender::new(EVENT_QUEUE));
+        let shared = Arc::new(Shared::new(endpoint, waiting));
+        let pin = match self.registry_tls {
+            RegistryTls::None => None,
+            RegistryTls::Pinned(pin) => Some(pin),
+        };
+        let pipe = Pipe::new(self.registry.map(|authority| RegistryAddress { authority, pin }));
+        let driver = Driver::new(Arc::clone(&shared), io, pipe, self.on_trust_change);
+        tokio::spawn(driver.run());
+        Ok(Node::new(Handle::new(shared), local, buffers))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("config", &self.config)
+            .field("listen", &self.listen)
+            .field("registry", &self.registry)
+            .finish_non_exhaustive()
+    }
+}
+
+fn bind(listen: SocketAddr) -> std::io::Result<(UdpIo<UdpSocket>, runtime_common::BufferReport)> {
+    let (io, buffers) = UdpIo::bind(SocketId(0), listen)?;
+    Ok((io.wrap(UdpSocket::from_std)?, buffers))
+}
+
+/// The first address of `name` that a socket bound to `listen` can reach.
+async fn resolve(name: &str, listen: SocketAddr) -> Result<SocketAddr, StartError> {
+    let failed = |error| StartError::Resolve(name.to_owned(), error);
+    let mut found = tokio::net::lookup_host(name).await.map_err(failed)?;
+    found
+        .find(|address| listen.is_ipv6() || address.is_ipv4())
+        .ok_or_else(|| failed(std::io::Error::new(std::io::ErrorKind::NotFound, "no address of this family")))
+}

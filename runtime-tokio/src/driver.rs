@@ -1,0 +1,276 @@
+//! Decides the order in which one node's loop serves its socket, its endpoint, its registry pipe and its timers.
+//! Refuses to know the protocol, and to hold the lock while it waits or sends.
+
+use crate::pipe::{Pipe, Report};
+use crate::shared::{Inner, Phase, Shared};
+use crate::waiting::Waiting;
+use core::time::Duration;
+use proto_core::trust::Snapshot;
+use proto_core::{Event, Input, Sink, Timestamp, Transmit, TransmitBuf, drive};
+use runtime_common::clock::wall_clock_seconds;
+use runtime_common::interfaces::candidates;
+use runtime_common::{BootClock, Outbox, Queued, UdpBatch, UdpIo};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+/// Fills of the outbox before the socket is read again: acknowledgements must not wait behind a bulk transfer.
+const ROUNDS: usize = 4;
+/// Rounds of work after which other tasks of this thread get their turn.
+const ROUNDS_BEFORE_YIELD: u32 = 8;
+/// How often interfaces, suspend and the wall clock are looked at.
+const HOUSEKEEPING: Duration = Duration::from_secs(10);
+/// A deadline that is due although it was just served waits this long: a mistake must not become a busy loop.
+const OVERDUE_PAUSE: Duration = Duration::from_millis(1);
+
+/// Saves the trust store.
+pub(crate) type TrustCallback = Box<dyn FnMut(Snapshot) + Send>;
+
+/// The loop of one node.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    io: UdpIo<UdpSocket>,
+    batch: UdpBatch,
+    outbox: Outbox,
+    pipe: Pipe,
+    clock: BootClock,
+    on_trust_change: Option<TrustCallback>,
+    candidates: Vec<SocketAddr>,
+    next_housekeeping: Timestamp,
+}
+
+/// What is left to do after the endpoint was drained.
+#[derive(Clone, Copy, Debug, Default)]
+struct Drained {
+    deadline: Option<Timestamp>,
+    /// The socket is full.
+    blocked: bool,
+    /// There is more to send at once.
+    more: bool,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        io: UdpIo<UdpSocket>,
+        pipe: Pipe,
+        on_trust_change: Option<TrustCallback>,
+    ) -> Self {
+        Self {
+            shared,
+            io,
+            batch: UdpBatch::new(),
+            outbox: Outbox::new(),
+            pipe,
+            clock: BootClock::new(),
+            on_trust_change,
+            candidates: Vec::new(),
+            next_housekeeping: Timestamp::ZERO,
+        }
+    }
+
+    /// Runs until the node is stopped or its socket is unusable.
+    pub(crate) async fn run(mut self) {
+        if let Err(error) = self.serve().await {
+            tracing::error!(%error, "the UDP socket is unusable; the node is closed");
+        }
+        self.shared.close();
+    }
+
+    async fn serve(&mut self) -> io::Result<()> {
+        let mut rounds = 0;
+        loop {
+            self.keep_house();
+            let received = self.receive()?;
+            let drained = self.drain()?;
+            if self.is_over() {
+                return self.say_goodbye();
+            }
+            if received || drained.more {
+                rounds += 1;
+                if rounds % ROUNDS_BEFORE_YIELD == 0 {
+                    tokio::task::yield_now().await;
+                }
+            } else {
+                rounds = 0;
+                self.wait(drained).await;
+            }
+        }
+    }
+
+    /// Takes one batch from the socket. `true` when there may be more.
+    fn receive(&mut self) -> io::Result<bool> {
+        let (io, batch) = (&self.io, &mut self.batch);
+        match io.socket().try_io(Interest::READABLE, || io.receive(batch)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        for received in self.batch.received() {
+            // Locked per buffer: what one system call brings may take milliseconds to decrypt.
+            let mut inner = self.shared.lock();
+            let now = BootClock::now();
+            for datagram in received.datagrams() {
+                inner.endpoint.handle_input(now, datagram);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Serves due timers, collects what the endpoint wants sent and told, and sends it.
+    fn drain(&mut self) -> io::Result<Drained> {
+        let mut drained = Drained::default();
+        for _ in 0..ROUNDS {
+            let (deadline, full) = self.collect();
+            self.carry_out_pipe_commands();
+            let (io, outbox) = (&self.io, &mut self.outbox);
+            let queued = outbox.flush(
+                |_| Some(io),
+                |io, transmit, bytes| io.socket().try_io(Interest::WRITABLE, || io.send(transmit, bytes)),
+            )?;
+            drained = Drained { deadline, blocked: matches!(queued, Queued::Behind(_)), more: full };
+            if drained.blocked {
+                drained.more = false;
+            }
+            if !drained.more {
+                break;
+            }
+        }
+        Ok(drained)
+    }
+
+    /// The part of [`Driver::drain`] that needs the lock. Tells the next deadline and whether the outbox is full.
+    fn collect(&mut self) -> (Option<Timestamp>, bool) {
+        let mut guard = self.shared.lock();
+        let now = BootClock::now();
+        let Inner { endpoint, waiting, .. } = &mut *guard;
+        if endpoint.poll_timeout().is_some_and(|(deadline, _)| deadline <= now) {
+            endpoint.handle_timeout(now);
+        }
+        let mut sink = LoopSink { outbox: &mut self.outbox, max_segments: self.io.max_segments(), waiting };
+        let mut deadline = drive(endpoint, now, &mut sink);
+        if !guard.waiting.unattended.is_empty() {
+            for id in core::mem::take(&mut guard.waiting.unattended) {
+                guard.attend(now, id);
+            }
+            let Inner { endpoint, waiting, .. } = &mut *guard;
+            let mut sink = LoopSink { outbox: &mut self.outbox, max_segments: self.io.max_segments(), waiting };
+            deadline = drive(endpoint, now, &mut sink);
+        }
+        // Before the lock is released and before the outbox is sent: nobody acts on trust that a crash would undo.
+        if core::mem::take(&mut guard.waiting.trust_changed)
+            && let Some(save) = self.on_trust_change.as_mut()
+        {
+            save(guard.endpoint.trust_snapshot());
+        }
+        let wakers = guard.waiting.take_wakers();
+        drop(guard);
+        for waker in wakers {
+            waker.wake();
+        }
+        let deadline = deadline.map(|deadline| if deadline <= now { now + OVERDUE_PAUSE } else { deadline });
+        (deadline, self.outbox.is_full())
+    }
+
+    fn carry_out_pipe_commands(&mut self) {
+        let commands = core::mem::take(&mut self.shared.lock().waiting.pipe);
+        for command in commands {
+            if !self.pipe.command(command) {
+                self.input(Input::RegistryClosed);
+            }
+        }
+    }
+
+    fn input(&self, input: Input<'_>) {
+        // The loop drains the endpoint before it waits again, but an input may come after that.
+        self.shared.command(|inner, now| inner.endpoint.handle_input(now, input));
+    }
+
+    async fn wait(&mut self, drained: Drained) {
+        let deadline = drained.deadline.unwrap_or(Timestamp::FAR_FUTURE).min(self.next_housekeeping);
+        let pause = deadline.saturating_since(BootClock::now());
+        let report = tokio::select! {
+            () = self.shared.command_given() => None,
+            _ = self.io.socket().readable() => None,
+            _ = self.io.socket().writable(), if drained.blocked => None,
+            report = self.pipe.next() => Some(report),
+            () = tokio::time::sleep(pause) => None,
+        };
+        match report {
+            None => {}
+            Some(Report::Connected) => self.input(Input::RegistryConnected),
+            Some(Report::Data(bytes)) => self.input(Input::RegistryData(&bytes)),
+            Some(Report::Closed) => self.input(Input::RegistryClosed),
+        }
+    }
+
+    /// Tells the endpoint what only the host can see.
+    fn keep_house(&mut self) {
+        let now = BootClock::now();
+        if now < self.next_housekeeping {
+            return;
+        }
+        let first = self.next_housekeeping == Timestamp::ZERO;
+        self.next_housekeeping = now + HOUSEKEEPING;
+        self.input(Input::WallClock(wall_clock_seconds()));
+        let found = candidates(self.io.local_address()).unwrap_or_default();
+        let moved = found != self.candidates;
+        if moved {
+            self.input(Input::LocalAddresses(&found));
+            self.candidates = found;
+        }
+        if self.clock.woke_from_suspend() || (moved && !first) {
+            self.input(Input::NetworkChanged);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let inner = self.shared.lock();
+        match inner.phase {
+            Phase::Running => false,
+            Phase::Closed => true,
+            Phase::Stopping(deadline) => {
+                let undelivered = inner
+                    .waiting
+                    .streams
+                    .values()
+                    .any(|wait| wait.finishing && !wait.is_delivered() && wait.closed.is_none());
+                !undelivered || BootClock::now() >= deadline
+            }
+        }
+    }
+
+    /// Resets what is still open, so that peers need not wait for their timeouts.
+    fn say_goodbye(&mut self) -> io::Result<()> {
+        self.shared.command(|inner, now| {
+            let open: Vec<_> = inner.waiting.streams.keys().copied().collect();
+            for id in open {
+                inner.reset(now, id);
+            }
+        });
+        self.drain().map(|_| ())
+    }
+}
+
+/// Where the endpoint's outputs go while the lock is held.
+struct LoopSink<'a> {
+    outbox: &'a mut Outbox,
+    max_segments: usize,
+    waiting: &'a mut Waiting,
+}
+
+impl Sink for LoopSink<'_> {
+    fn transmit_buffer(&mut self) -> Option<TransmitBuf<'_>> {
+        self.outbox.buffer(self.max_segments)
+    }
+
+    fn transmit(&mut self, transmit: Transmit) {
+        self.outbox.push(transmit);
+    }
+
+    fn event(&mut self, event: Event) {
+        self.waiting.dispatch(event);
+    }
+}
