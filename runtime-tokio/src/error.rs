@@ -83,6 +83,7 @@ impl From<endpoint::DialError> for DialError {
 fn dial_remedy(reason: endpoint::DialError) -> &'static str {
     match reason {
         endpoint::DialError::NotRegistered => "wait until it is, or check the registry's address",
+        endpoint::DialError::RegistryUnavailable => "check the registry's address and that it runs",
         endpoint::DialError::UnknownOrUntrusted => {
             "check the address, and that both sides added each other to their trust"
         }

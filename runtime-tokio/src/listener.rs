@@ -54,9 +54,9 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.handle.shared().command(|inner, _| {
+        self.handle.shared().command(|inner, now| {
             inner.waiting.listeners.remove(&self.port);
-            inner.endpoint.unlisten(self.port);
+            inner.endpoint.unlisten(now, self.port);
         });
     }
 }

@@ -10,7 +10,7 @@ use crate::target::Target;
 use crate::waiting::DatagramPort;
 use core::fmt;
 use core::time::Duration;
-use proto_core::crypto::Identity;
+use proto_core::crypto::{Identity, PublicKey};
 use proto_core::endpoint::{Event, PathKind, PeerStatus, Status, StreamStatus};
 use proto_core::ids::NodeId;
 use proto_core::trust::Snapshot;
@@ -168,7 +168,7 @@ impl Node {
 
     /// This node's public key.
     #[must_use]
-    pub fn public_key(&self) -> [u8; 32] {
+    pub fn public_key(&self) -> PublicKey {
         self.handle.shared().lock().endpoint.public_key()
     }
 
@@ -214,7 +214,7 @@ impl Node {
     }
 
     /// Makes a peer known without a registry, for closed networks and tests.
-    pub fn add_static_peer(&self, node: NodeId, key: [u8; 32], endpoint: Option<SocketAddr>, trusted: bool) {
+    pub fn add_static_peer(&self, node: NodeId, key: PublicKey, endpoint: Option<SocketAddr>, trusted: bool) {
         self.handle.shared().command(|inner, now| inner.endpoint.add_static_peer(now, node, key, endpoint, trusted));
     }
 

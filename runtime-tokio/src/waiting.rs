@@ -120,6 +120,7 @@ impl Waiting {
             | Event::PathChanged { .. }
             | Event::PeerDown(_)
             | Event::TrustRequested { .. }
+            | Event::TrustRejected { .. }
             | Event::TrustChanged { .. }
             | Event::KeyMismatch(_) => {
                 let _ = self.events.send(event);
