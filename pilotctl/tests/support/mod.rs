@@ -1,0 +1,8 @@
+//! What the tests with real processes share: waiting, network namespaces, daemons.
+
+#![allow(dead_code, reason = "every test binary uses its own part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure of the equipment fails the test")]
+
+pub(crate) mod netns;
+pub(crate) mod process;
+pub(crate) mod wait;
