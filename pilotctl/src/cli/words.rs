@@ -1,0 +1,87 @@
+//! The reference CLI's words, translated to ours before parsing, and the one option that matters to parse errors.
+
+use std::ffi::OsString;
+
+/// The reference's word and ours. Their arguments are the same, or clap says what is wrong.
+const ALIASES: &[(&str, &[&str])] = &[
+    ("info", &["status"]),
+    ("handshake", &["trust", "request"]),
+    ("approve", &["trust", "approve"]),
+    ("reject", &["trust", "reject"]),
+    ("untrust", &["trust", "remove"]),
+    ("pending", &["trust", "pending"]),
+    ("send-message", &["msg", "send"]),
+    ("send-file", &["file", "send"]),
+    ("received", &["file", "list"]),
+    ("inbox", &["msg", "inbox"]),
+    ("connections", &["conns"]),
+    ("set-hostname", &["name", "set"]),
+    ("clear-hostname", &["name", "clear"]),
+    ("rotate-key", &["identity", "rotate"]),
+    ("set-public", &["visibility", "public"]),
+    ("set-private", &["visibility", "private"]),
+];
+
+/// Options that take a value, so that the value is not taken for the command.
+const WITH_VALUE: &[&str] = &["--socket", "--timeout", "--instance"];
+
+/// Whether the answer is to be JSON, known even when the words cannot be parsed.
+pub(super) fn asks_for_json(words: &[OsString]) -> bool {
+    let asked = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
+    asked || std::env::var("PILOT_JSON").is_ok_and(|value| value == "1" || value.eq_ignore_ascii_case("true"))
+}
+
+/// Replaces a word of the reference CLI by ours; `extras WORD` is the same as `WORD`.
+pub(super) fn translate(mut words: Vec<OsString>) -> Vec<OsString> {
+    let Some(mut at) = command_position(&words) else { return words };
+    if words.get(at).is_some_and(|word| word == "extras") {
+        words.remove(at);
+        let Some(next) = command_position(&words) else { return words };
+        at = next;
+    }
+    let Some(word) = words.get(at).and_then(|word| word.to_str()) else { return words };
+    // Bare `trust` lists in the reference.
+    if word == "trust" && words.get(at + 1).is_none_or(|next| next.to_string_lossy().starts_with('-')) {
+        let asks_help = words.iter().any(|word| word == "--help" || word == "-h");
+        if !asks_help {
+            words.insert(at + 1, "list".into());
+        }
+        return words;
+    }
+    if let Some((_, ours)) = ALIASES.iter().find(|(theirs, _)| *theirs == word) {
+        words.splice(at..=at, ours.iter().map(OsString::from));
+    }
+    words
+}
+
+fn command_position(words: &[OsString]) -> Option<usize> {
+    let mut skip = false;
+    words.iter().enumerate().skip(1).find_map(|(at, word)| {
+        let word = word.to_string_lossy();
+        if std::mem::take(&mut skip) {
+            return None;
+        }
+        skip = WITH_VALUE.contains(&word.as_ref());
+        (!word.starts_with('-')).then_some(at)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn translated(line: &str) -> String {
+        let words = line.split(' ').map(OsString::from).collect();
+        translate(words).iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn reference_words_become_ours() {
+        assert_eq!(translated("pilotctl --json info"), "pilotctl --json status");
+        assert_eq!(translated("pilotctl --socket info untrust 2"), "pilotctl --socket info trust remove 2");
+        assert_eq!(translated("pilotctl extras set-hostname x"), "pilotctl name set x");
+        assert_eq!(translated("pilotctl trust --json"), "pilotctl trust list --json");
+        assert_eq!(translated("pilotctl trust add b"), "pilotctl trust add b");
+        assert_eq!(translated("pilotctl status"), "pilotctl status");
+    }
+}

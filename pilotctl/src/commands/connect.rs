@@ -1,0 +1,139 @@
+//! `connect`: a message that the peer acknowledges, or bytes to a port and what comes back.
+
+use super::peer;
+use crate::cli::{CliError, Context, Kind, Result};
+use bytes::Bytes;
+use driver::services::exchange::MessageKind;
+use driver::services::{EXCHANGE_PORT, send_message};
+use driver::{Address, Conn, Driver, SocketAddress};
+use serde_json::json;
+use std::io::IsTerminal;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Largest message; files go with `file send`.
+const MAX_MESSAGE: usize = 8 * 1024 * 1024;
+/// Largest reply shown.
+const MAX_REPLY: u64 = 8 * 1024 * 1024;
+/// Longest wait for an acknowledgement or a reply.
+const REPLY: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(
+    context: &Context,
+    peer: &str,
+    port: Option<u16>,
+    message: Option<String>,
+    data_file: Option<String>,
+) -> Result<()> {
+    let data = payload(message, data_file).await?;
+    let driver = context.driver().await?;
+    match port {
+        None => {
+            let to = peer::resolve(context, &driver, peer).await?;
+            deliver(context, &driver, peer, to, MessageKind::guess(&data), data).await
+        }
+        Some(port) => {
+            let to = peer::resolve_port(context, &driver, peer, port).await?;
+            exchange_bytes(context, &driver, peer, to, data).await
+        }
+    }
+}
+
+/// Sends a message through the peer's data exchange and shows its acknowledgement.
+pub(super) async fn deliver(
+    context: &Context,
+    driver: &Driver,
+    peer: &str,
+    to: Address,
+    kind: MessageKind,
+    data: Bytes,
+) -> Result<()> {
+    let bytes = data.len();
+    let work = async {
+        let mut conn = dial(driver, peer, SocketAddress::new(to, EXCHANGE_PORT)).await?;
+        let ack = send_message(&mut conn, kind, data).await?;
+        conn.close().await?;
+        Ok(ack)
+    };
+    let ack = context.within(REPLY, &format!("{peer} to acknowledge"), work).await?;
+    let data = json!({
+        "target": to.to_string(),
+        "type": kind.word(),
+        "bytes": bytes,
+        "acked": true,
+        "ack": ack,
+        "path": current_path(driver, to).await,
+    });
+    context.output.result(&data, || format!("delivered {bytes} bytes to {peer} ({to}); {ack}"));
+    Ok(())
+}
+
+/// Dials, and says what to do when the peer does not let us in.
+pub(super) async fn dial(driver: &Driver, peer: &str, to: SocketAddress) -> Result<Conn> {
+    driver.dial(to).await.map_err(|error| {
+        let error = CliError::from(error).context(format!("cannot reach {peer} port {}", to.port));
+        if matches!(error.kind(), Kind::Timeout | Kind::ConnectionFailed) {
+            error.hint("is it running, and does it trust this agent? `pilotctl trust list`, `pilotctl netcheck`")
+        } else {
+            error
+        }
+    })
+}
+
+async fn exchange_bytes(context: &Context, driver: &Driver, peer: &str, to: SocketAddress, data: Bytes) -> Result<()> {
+    let sent = data.len();
+    let work = async {
+        let mut conn = dial(driver, peer, to).await?;
+        conn.write_all(&data).await?;
+        conn.shutdown().await?;
+        let mut reply = Vec::new();
+        (&mut conn).take(MAX_REPLY).read_to_end(&mut reply).await?;
+        conn.close().await?;
+        Ok(reply)
+    };
+    let reply = context.within(REPLY, &format!("{peer} to reply and close"), work).await?;
+    let text = String::from_utf8_lossy(&reply).into_owned();
+    let data = json!({"target": to.address.to_string(), "port": to.port, "sent": sent, "response": text});
+    context.output.result(&data, || text.clone());
+    Ok(())
+}
+
+/// How the peer is reached now.
+async fn current_path(driver: &Driver, to: Address) -> Option<String> {
+    let info = driver.info().await.ok()?;
+    let found =
+        peer::items(&info, "peer_list").iter().find(|item| peer::number(item, "node_id") == u64::from(to.node.0));
+    found.map(|item| peer::words(item, "path"))
+}
+
+async fn payload(message: Option<String>, data_file: Option<String>) -> Result<Bytes> {
+    let data = match (message, data_file.as_deref()) {
+        (Some(message), _) => message.into_bytes(),
+        (None, Some("-")) => stdin().await?,
+        (None, Some(path)) => {
+            let length = tokio::fs::metadata(path).await.map_err(|error| CliError::from(error).context(path))?.len();
+            if length > u64::try_from(MAX_MESSAGE).unwrap_or(u64::MAX) {
+                return Err(too_long());
+            }
+            tokio::fs::read(path).await?
+        }
+        (None, None) if std::io::stdin().is_terminal() => {
+            return Err(
+                CliError::usage("nothing to send").hint("use --message TEXT, --data-file FILE, or pipe into it")
+            );
+        }
+        (None, None) => stdin().await?,
+    };
+    if data.len() > MAX_MESSAGE { Err(too_long()) } else { Ok(data.into()) }
+}
+
+async fn stdin() -> Result<Vec<u8>> {
+    let mut data = Vec::new();
+    let limit = u64::try_from(MAX_MESSAGE).unwrap_or(u64::MAX) + 1;
+    tokio::io::stdin().take(limit).read_to_end(&mut data).await?;
+    Ok(data)
+}
+
+fn too_long() -> CliError {
+    CliError::usage("a message is at most 8 MiB").hint("send files with `pilotctl file send`")
+}

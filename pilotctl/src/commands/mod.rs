@@ -1,0 +1,47 @@
+//! One module per noun; each turns a command into calls of the daemon and its answer into a page or JSON.
+
+mod connect;
+mod daemon;
+mod demo;
+mod file;
+mod identity;
+mod lists;
+pub(crate) mod meta;
+mod msg;
+mod nc;
+mod peer;
+mod ping;
+mod rendezvous;
+mod status;
+mod trust;
+
+use crate::cli::args::Command;
+use crate::cli::{Context, Result};
+
+/// Runs one command.
+pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
+    match command {
+        Command::Demo => demo::run(context).await,
+        Command::Daemon(command) => daemon::run(context, command).await,
+        Command::Rendezvous(command) => rendezvous::run(context, command).await,
+        Command::Status { watch } => status::run(context, watch).await,
+        Command::Trust(command) => trust::run(context, command).await,
+        Command::Connect { peer, port, message, data_file } => {
+            connect::run(context, &peer, port, message, data_file).await
+        }
+        Command::Listen { port, count } => nc::listen(context, port, count).await,
+        Command::Nc { peer, port } => nc::pipe(context, &peer, port).await,
+        Command::Ping { peer, count, until_direct } => ping::ping(context, &peer, count, until_direct).await,
+        Command::Bench { peer, megabytes } => ping::bench(context, &peer, megabytes).await,
+        Command::File(command) => file::run(context, command).await,
+        Command::Msg(command) => msg::run(context, command).await,
+        Command::Peers => lists::peers(context).await,
+        Command::Conns => lists::conns(context).await,
+        Command::Find { name } => lists::find(context, &name).await,
+        Command::Netcheck => lists::netcheck(context).await,
+        Command::Identity(command) => identity::identity(context, command).await,
+        Command::Name(command) => identity::name(context, command).await,
+        Command::Visibility { visibility } => identity::visibility(context, visibility).await,
+        Command::Completions { .. } | Command::Man { .. } | Command::Version => meta::run(context, command),
+    }
+}

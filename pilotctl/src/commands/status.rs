@@ -1,0 +1,77 @@
+//! `status`: the daemon on one page.
+
+use super::lists::peer_table;
+use super::peer::{items, number, words};
+use crate::cli::output::size;
+use crate::cli::{Context, Result};
+use driver::Driver;
+use driver::ipc::HandshakeCommand;
+use serde_json::Value;
+use std::time::Duration;
+
+pub(super) async fn run(context: &Context, watch: bool) -> Result<()> {
+    let driver = context.driver().await?;
+    loop {
+        let info = state(&driver).await?;
+        if context.output.json {
+            context.output.result(&info, String::new);
+        } else {
+            let clear = if watch { "\u{1b}[2J\u{1b}[H" } else { "" };
+            context.output.line(&format!("{clear}{}", page(&info)));
+        }
+        if !watch {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Info, with the waiting requests in it.
+pub(super) async fn state(driver: &Driver) -> Result<Value> {
+    let mut info = driver.info().await?;
+    let pending = driver.handshake(HandshakeCommand::Pending).await?;
+    if let (Some(fields), Some(list)) = (info.as_object_mut(), pending.get("pending")) {
+        fields.insert("pending".to_owned(), list.clone());
+    }
+    Ok(info)
+}
+
+/// One page for a person.
+pub(super) fn page(info: &Value) -> String {
+    let name = match words(info, "hostname") {
+        name if name.is_empty() => "(no hostname)".to_owned(),
+        name => name,
+    };
+    let registered = if info.get("registered") == Some(&Value::Bool(true)) { "" } else { " (not registered yet)" };
+    let seconds = number(info, "uptime_secs");
+    let uptime = format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let (peers, relayed) = (number(info, "peers"), number(info, "relay_peer_count"));
+    let mut lines = vec![
+        format!("{name}  {}  node {}{registered}", words(info, "address"), words(info, "node_id")),
+        format!("  key        {}", words(info, "public_key")),
+        format!("  endpoint   {}", words(info, "endpoint")),
+        format!("  NAT        {}", words(info, "nat_type")),
+        format!("  strategy   {}", words(info, "nat_strategy")),
+        format!("  up         {uptime}, version {}", words(info, "version")),
+        format!(
+            "  traffic    {} out, {} in, {} connections",
+            size(number(info, "bytes_sent")),
+            size(number(info, "bytes_recv")),
+            number(info, "connections")
+        ),
+        format!("  peers      {peers} ({relayed} via relay)"),
+    ];
+    if peers > 0 {
+        lines.push(indented(&peer_table(items(info, "peer_list"))));
+    }
+    for request in items(info, "pending") {
+        let (node, why) = (words(request, "node_id"), words(request, "justification"));
+        lines.push(format!("  node {node} asks for trust: {why:?}; `pilotctl trust add {node}` approves"));
+    }
+    lines.extend(items(info, "warnings").iter().filter_map(Value::as_str).map(|text| format!("  ! {text}")));
+    lines.join("\n")
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+}

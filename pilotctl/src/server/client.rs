@@ -1,0 +1,103 @@
+//! The three tasks of a client: one reads frames, one answers requests in their order, one writes.
+
+use super::session::Session;
+use super::streams::Outgoing;
+use super::{Hub, answers};
+use bytes::Bytes;
+use driver::ipc::{Frame, Reply, Request, never_answered};
+use driver::read_frame;
+use proto_core::wire::SocketAddress;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+
+/// Frames waiting for a client to read them.
+const OUT_QUEUE: usize = 256;
+/// Requests waiting for their answer.
+const REQUEST_QUEUE: usize = 64;
+/// A client that takes nothing for this long is disconnected.
+const WRITE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Serves a client until it leaves, breaks the protocol or stops reading.
+pub(super) async fn serve(hub: Arc<Hub>, socket: UnixStream) {
+    let (read, write) = socket.into_split();
+    let (out, frames) = mpsc::channel(OUT_QUEUE);
+    let session = Arc::new(Session::new(hub, out));
+    let _end = EndOnDrop(Arc::clone(&session));
+    let (requests, waiting) = mpsc::channel(REQUEST_QUEUE);
+    tokio::select! {
+        () = read_requests(&session, read, requests) => {}
+        () = write_frames(write, frames) => {}
+        () = answer_requests(&session, waiting) => {}
+    }
+}
+
+/// Also when the server is dropped, as a whole or by a signal.
+struct EndOnDrop(Arc<Session>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// What needs no answer is done at once; the rest waits for its turn.
+async fn read_requests(session: &Arc<Session>, socket: OwnedReadHalf, requests: mpsc::Sender<Frame>) {
+    let mut socket = BufReader::with_capacity(256 * 1024, socket);
+    while let Ok(Some(frame)) = read_frame(&mut socket).await {
+        if !never_answered(frame.command) {
+            if requests.send(frame).await.is_err() {
+                return;
+            }
+            continue;
+        }
+        match Request::decode(&frame) {
+            Ok(Request::Send { conn, data }) => {
+                if let Some(stream) = session.stream(conn) {
+                    let _ = stream.send(Outgoing::Data(data)).await;
+                }
+            }
+            Ok(Request::SendTo { to, data }) => send_datagram(session, to, &data),
+            // The rest of these is CancelDial: a dial ends by itself within 5 s. What is malformed gets no answer.
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+fn send_datagram(session: &Session, to: SocketAddress, data: &Bytes) {
+    if let Err(error) = session.hub.agent.send_datagram(to, data) {
+        tracing::debug!(%to, error, "a datagram was not sent");
+    }
+}
+
+async fn answer_requests(session: &Arc<Session>, mut requests: mpsc::Receiver<Frame>) {
+    while let Some(frame) = requests.recv().await {
+        let outcome = match Request::decode(&frame) {
+            Ok(request) => answers::answer(session, frame.command + 1, request).await,
+            Err(error) => Err(error.to_string()),
+        };
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(text) => answers::Answer::reply(Reply::Error(text)),
+        };
+        if !session.push(&answer.reply).await {
+            return;
+        }
+        // A stream's bytes may only follow the answer that names it.
+        if let Some((conn, stream)) = answer.stream {
+            super::streams::start(session, conn, stream);
+        }
+    }
+}
+
+async fn write_frames(mut socket: OwnedWriteHalf, mut frames: mpsc::Receiver<Bytes>) {
+    while let Some(frame) = frames.recv().await {
+        match tokio::time::timeout(WRITE_PATIENCE, socket.write_all(&frame)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+}

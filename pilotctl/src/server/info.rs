@@ -1,0 +1,185 @@
+//! The daemon's state as JSON: the reference's keys first, then ours.
+
+use crate::agent::Agent;
+use proto_core::endpoint::{PathKind, PeerStatus, Status, StreamStatus};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Info (command 0D).
+pub(super) fn info(agent: &Agent) -> Value {
+    let status = agent.status();
+    let (peers, streams) = (agent.peers(), agent.streams());
+    let encrypted = peers.iter().filter(|peer| peer.encrypted).count();
+    let mut info = json!({
+        "address": status.address.unwrap_or_default().to_string(),
+        "authenticated_peers": encrypted,
+        "beacon_addr": agent.beacon(),
+        "bytes_recv": status.totals.bytes_received,
+        "bytes_sent": status.totals.bytes_sent,
+        "conn_list": streams.iter().map(conn).collect::<Vec<_>>(),
+        "connections": streams.iter().filter(|stream| stream.stats.state == "established").count(),
+        "email": agent.email(),
+        "encrypt": true,
+        "encrypted_peers": encrypted,
+        "endpoint": status.endpoint.map(|endpoint| endpoint.to_string()).unwrap_or_default(),
+        "features": ["dgram_confirm"],
+        "handshake_pending_count": agent.trust_pending().len(),
+        "hostname": status.hostname.clone().unwrap_or_default(),
+        "identity": true,
+        "networks": null,
+        "node_id": status.address.map_or(0, |address| address.node.0),
+        "peer_list": peers.iter().map(peer).collect::<Vec<_>>(),
+        "peers": peers.len(),
+        "pkts_recv": status.totals.packets_received,
+        "pkts_sent": status.totals.packets_sent,
+        "ports": status.ports.len(),
+        "public_key": agent.public_key(),
+        "relay_peer_count": status.relayed_peers,
+        "transport": "udp",
+        "tunnel_encryption_failure": 0,
+        "tunnel_encryption_success": encrypted,
+        "uptime_secs": agent.uptime().as_secs(),
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    let ours = json!({
+        "nat_strategy": status.nat_strategy,
+        "nat_type": status.nat,
+        "pid": std::process::id(),
+        "public": status.public,
+        "registered": status.registered,
+        "registry_connected": status.registry_connected,
+        "drops": status.drops.iter().map(|(reason, count)| ((*reason).to_owned(), Value::from(*count)))
+            .collect::<serde_json::Map<_, _>>(),
+        "warnings": warnings(agent, &status),
+    });
+    if let (Some(info), Value::Object(ours)) = (info.as_object_mut(), ours) {
+        info.extend(ours);
+    }
+    info
+}
+
+/// Health (command 21).
+pub(super) fn health(agent: &Agent) -> Value {
+    let status = agent.status();
+    json!({
+        "accept_queue_drops": 0,
+        "beacon_addr": agent.beacon(),
+        "bytes_recv": status.totals.bytes_received,
+        "bytes_sent": status.totals.bytes_sent,
+        "connections": status.streams,
+        "handshake_pending_count": agent.trust_pending().len(),
+        "peers": status.peers,
+        "registered": status.registered,
+        "relay_peer_count": status.relayed_peers,
+        "status": "ok",
+        "uptime_seconds": agent.uptime().as_secs(),
+    })
+}
+
+/// What this network allows (extension E6), with one sentence of verdict.
+pub(super) fn netcheck(agent: &Agent) -> Value {
+    let status = agent.status();
+    let warnings = warnings(agent, &status);
+    let verdict = match warnings.first() {
+        Some(warning) => warning.clone(),
+        None if status.nat_strategy.is_empty() => "Registered and reachable.".to_owned(),
+        None => status.nat_strategy.to_owned(),
+    };
+    json!({
+        "beacon": agent.beacon(),
+        "degraded": !warnings.is_empty(),
+        "endpoint": status.endpoint.map(|endpoint| endpoint.to_string()),
+        "nat_strategy": status.nat_strategy,
+        "nat_type": status.nat,
+        "registered": status.registered,
+        "registry_connected": status.registry_connected,
+        "verdict": verdict,
+        "warnings": warnings,
+    })
+}
+
+fn warnings(agent: &Agent, status: &Status) -> Vec<String> {
+    let mut warnings: Vec<String> = agent.buffer_warning().into_iter().collect();
+    if !status.registry_connected {
+        warnings.push("The registry cannot be reached: names do not resolve and new peers cannot be found.".to_owned());
+    } else if !status.registered {
+        warnings.push("The registry has not accepted this node yet.".to_owned());
+    }
+    if status.endpoint.is_none() {
+        warnings.push("No beacon answers over UDP: neither direct paths nor the relay will work.".to_owned());
+    }
+    if status.nat == "symmetric" {
+        warnings.push("This NAT gives every peer another port: many paths will go through the relay.".to_owned());
+    }
+    warnings
+}
+
+/// `relay` or `direct`, and where to.
+pub(super) fn path_words(path: PathKind) -> Value {
+    match path {
+        PathKind::Direct(address) => json!({"kind": "direct", "address": address.to_string()}),
+        PathKind::Relay => json!({"kind": "relay"}),
+    }
+}
+
+/// Milliseconds with a fraction.
+pub(super) fn milliseconds(span: Duration) -> f64 {
+    (span.as_secs_f64() * 1_000_000.0).round() / 1_000.0
+}
+
+fn peer(peer: &PeerStatus) -> Value {
+    let endpoint = match peer.path {
+        Some(PathKind::Direct(address)) => address.to_string(),
+        Some(PathKind::Relay) | None => String::new(),
+    };
+    json!({
+        "authenticated": peer.encrypted,
+        "bytes_recv": peer.bytes_received,
+        "bytes_sent": peer.bytes_sent,
+        "connections": peer.streams,
+        "encrypted": peer.encrypted,
+        "endpoint": endpoint,
+        "hostname": peer.hostname,
+        "node_id": peer.node.0,
+        "ours": peer.ours,
+        "path": match peer.path {
+            Some(PathKind::Direct(_)) => "direct",
+            Some(PathKind::Relay) => "relay",
+            None => "none",
+        },
+        "relay": peer.path == Some(PathKind::Relay),
+        "relay_reason": peer.relay_reason,
+        "rtt_ms": peer.rtt.map(milliseconds),
+        "trusted": peer.trusted,
+    })
+}
+
+fn conn(stream: &StreamStatus) -> Value {
+    let stats = &stream.stats;
+    json!({
+        "bytes_recv": stats.bytes_received,
+        "bytes_sent": stats.bytes_sent,
+        "cong_win": stats.congestion_window,
+        "dup_acks": stats.duplicate_acks,
+        "fast_retx": stats.fast_retransmits,
+        "id": stream.id.0,
+        "in_flight": stats.in_flight,
+        "in_recovery": stats.in_recovery,
+        "local_port": stream.local_port,
+        "ooo_buf": stats.reorder_bytes,
+        "peer_recv_win": stats.peer_window,
+        "recv_win": stats.receive_window,
+        "remote_addr": stream.remote.address.to_string(),
+        "remote_port": stream.remote.port,
+        "retransmits": stats.retransmits,
+        "rttvar_ms": milliseconds(stats.rttvar),
+        "sack_recv": stats.sack_received,
+        "sack_sent": stats.sack_sent,
+        "segs_recv": stats.segments_received,
+        "segs_sent": stats.segments_sent,
+        "srtt_ms": milliseconds(stats.srtt),
+        "ssthresh": stats.ssthresh,
+        "state": stats.state.to_ascii_uppercase(),
+        "unacked": stats.unacknowledged_segments,
+    })
+}

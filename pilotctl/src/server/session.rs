@@ -1,0 +1,105 @@
+//! One client: its connections, its ports, its way out.
+
+use super::Hub;
+use super::streams::Handle;
+use bytes::Bytes;
+use driver::encode_frame;
+use driver::ipc::Reply;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+/// Overlay connections of one client (control-plane section 4.1).
+pub(super) const MAX_STREAMS: usize = 4096;
+/// Bound ports of one client.
+pub(super) const MAX_PORTS: usize = 256;
+
+/// What a client owns. Dropped with it: streams are reset, ports are free again.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(super) id: u64,
+    pub(super) hub: Arc<Hub>,
+    pub(super) out: mpsc::Sender<Bytes>,
+    /// The client said that it knows the extensions.
+    pub(super) extended: AtomicBool,
+    owned: Mutex<Owned>,
+}
+
+#[derive(Debug, Default)]
+struct Owned {
+    streams: BTreeMap<u32, Handle>,
+    ports: BTreeMap<u16, AbortHandle>,
+}
+
+impl Session {
+    pub(super) fn new(hub: Arc<Hub>, out: mpsc::Sender<Bytes>) -> Self {
+        let id = hub.next_client();
+        Self { id, hub, out, extended: AtomicBool::new(false), owned: Mutex::default() }
+    }
+
+    /// Waits for room: what a client does not read stays in the stream, where the peer feels it.
+    pub(super) async fn push(&self, reply: &Reply) -> bool {
+        self.out.send(encode_frame(&reply.encode())).await.is_ok()
+    }
+
+    /// For what has no flow control: a full queue drops it.
+    pub(super) fn push_or_drop(&self, reply: &Reply) {
+        if self.out.try_send(encode_frame(&reply.encode())).is_err() {
+            tracing::debug!(client = self.id, "a datagram was dropped: the client does not read");
+        }
+    }
+
+    pub(super) fn knows_extensions(&self) -> bool {
+        self.extended.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add_stream(&self, conn: u32, handle: Handle) {
+        self.owned().streams.insert(conn, handle);
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.owned().streams.len() < MAX_STREAMS
+    }
+
+    /// The way into one of this client's connections; nobody else's.
+    pub(super) fn stream(&self, conn: u32) -> Option<mpsc::Sender<super::streams::Outgoing>> {
+        self.owned().streams.get(&conn).map(Handle::sender)
+    }
+
+    pub(super) fn remove_stream(&self, conn: u32) -> Option<Handle> {
+        self.owned().streams.remove(&conn)
+    }
+
+    pub(super) fn ports(&self) -> usize {
+        self.owned().ports.len()
+    }
+
+    pub(super) fn add_port(&self, port: u16, task: AbortHandle) {
+        self.owned().ports.insert(port, task);
+    }
+
+    pub(super) fn remove_port(&self, port: u16) -> bool {
+        let task = self.owned().ports.remove(&port);
+        if let Some(task) = &task {
+            task.abort();
+        }
+        task.is_some()
+    }
+
+    /// The client is gone.
+    pub(super) fn end(&self) {
+        let owned = std::mem::take(&mut *self.owned());
+        for task in owned.ports.into_values() {
+            task.abort();
+        }
+        for handle in owned.streams.into_values() {
+            handle.reset();
+        }
+    }
+
+    fn owned(&self) -> MutexGuard<'_, Owned> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,126 @@
+//! Settings of a daemon: flag, then environment, then file, then default.
+
+use crate::cli::args::DaemonArgs;
+use crate::cli::{CliError, Kind, Result};
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// Where a registry is when nothing says otherwise.
+const DEFAULT_REGISTRY: &str = "127.0.0.1:9000";
+/// The beacon's two ports, on the registry's host.
+const DEFAULT_BEACON_PORTS: [u16; 2] = [9001, 9002];
+
+/// `config.toml`; an unknown key is an error.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigFile {
+    hostname: Option<String>,
+    registry: Option<String>,
+    registry_fingerprint: Option<String>,
+    beacon: Option<Vec<String>>,
+    listen: Option<SocketAddr>,
+    endpoint: Option<SocketAddr>,
+    public: Option<bool>,
+    relay_only: Option<bool>,
+    lan: Option<bool>,
+    trust_auto_approve: Option<bool>,
+    email: Option<String>,
+    quota: Option<u64>,
+}
+
+/// What a daemon runs with.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) hostname: Option<String>,
+    pub(crate) registry: SocketAddr,
+    pub(crate) registry_fingerprint: Option<String>,
+    pub(crate) beacons: Vec<SocketAddr>,
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) endpoint: Option<SocketAddr>,
+    pub(crate) public: bool,
+    pub(crate) relay_only: bool,
+    pub(crate) lan: bool,
+    pub(crate) trust_auto_approve: bool,
+    pub(crate) email: Option<String>,
+    pub(crate) quota: u64,
+}
+
+impl Settings {
+    /// Merges the command line with the file, and looks names up.
+    pub(crate) async fn load(arguments: &DaemonArgs, file: &Path) -> Result<Self> {
+        let file = read(file)?;
+        let registry_name = arguments.registry.clone().or(file.registry).unwrap_or_else(|| DEFAULT_REGISTRY.to_owned());
+        let registry = look_up(&registry_name).await?;
+        let beacon_names =
+            if arguments.beacon.is_empty() { file.beacon.unwrap_or_default() } else { arguments.beacon.clone() };
+        let mut beacons = Vec::new();
+        for name in &beacon_names {
+            beacons.push(look_up(name).await?);
+        }
+        if beacons.is_empty() {
+            beacons.extend(DEFAULT_BEACON_PORTS.map(|port| SocketAddr::new(registry.ip(), port)));
+        }
+        Ok(Self {
+            hostname: arguments.hostname.clone().or(file.hostname),
+            registry,
+            registry_fingerprint: arguments.registry_fingerprint.clone().or(file.registry_fingerprint),
+            beacons,
+            listen: arguments.listen.or(file.listen),
+            endpoint: arguments.endpoint.or(file.endpoint),
+            public: arguments.public || file.public.unwrap_or(false),
+            relay_only: arguments.relay_only || file.relay_only.unwrap_or(false),
+            // A registry on this very machine or network means that peers are there too.
+            lan: arguments.lan || file.lan.unwrap_or(is_private(registry)),
+            trust_auto_approve: arguments.trust_auto_approve || file.trust_auto_approve.unwrap_or(false),
+            email: arguments.email.clone().or(file.email),
+            quota: file.quota.filter(|_| arguments.quota == DaemonArgs::DEFAULT_QUOTA).unwrap_or(arguments.quota),
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<ConfigFile> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(ConfigFile::default()),
+        Err(error) => return Err(CliError::from(error).context(path.display())),
+    };
+    toml::from_str(&text).map_err(|error| CliError::usage(format!("{}: {}", path.display(), error.message())))
+}
+
+async fn look_up(name: &str) -> Result<SocketAddr> {
+    let mut found = tokio::net::lookup_host(name).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidInput => CliError::usage(format!("`{name}` is not of the form HOST:PORT")),
+        _ => CliError::new(Kind::ConnectionFailed, format!("cannot look up {name}: {error}")),
+    })?;
+    found.next().ok_or_else(|| CliError::new(Kind::ConnectionFailed, format!("{name} has no address")))
+}
+
+fn is_private(address: SocketAddr) -> bool {
+    match address.ip().to_canonical() {
+        std::net::IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        std::net::IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_flag_wins_over_the_file_and_unknown_keys_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, "registry = \"192.0.2.1:9000\"\nhostname = \"from-file\"\n").unwrap();
+        let arguments = DaemonArgs { hostname: Some("from-flag".into()), ..DaemonArgs::default() };
+        let settings = Settings::load(&arguments, &path).await.unwrap();
+        assert_eq!(settings.hostname.as_deref(), Some("from-flag"));
+        assert_eq!(
+            settings.beacons.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["192.0.2.1:9001", "192.0.2.1:9002"]
+        );
+        assert!(!settings.lan);
+        std::fs::write(&path, "regitsry = \"192.0.2.1:9000\"\n").unwrap();
+        assert_eq!(Settings::load(&arguments, &path).await.unwrap_err().kind(), Kind::InvalidArgument);
+    }
+}

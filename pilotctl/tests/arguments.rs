@@ -1,0 +1,95 @@
+//! What the command line answers when no daemon runs: exit statuses and JSON shapes are an interface.
+
+use serde_json::Value;
+use std::process::{Command, Output};
+
+fn pilotctl(arguments: &[&str]) -> Output {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pilotctl"));
+    command.args(arguments).env_clear().env("HOME", home.path()).output().unwrap()
+}
+
+fn status(arguments: &[&str]) -> i32 {
+    pilotctl(arguments).status.code().unwrap()
+}
+
+fn json(arguments: &[&str]) -> (i32, Value) {
+    let output = pilotctl(arguments);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text.lines().last().unwrap_or_else(|| panic!("no output for {arguments:?}"));
+    (output.status.code().unwrap(), serde_json::from_str(line).unwrap())
+}
+
+#[test]
+fn every_command_that_needs_a_daemon_exits_3_without_one() {
+    for line in [
+        "status",
+        "info",
+        "trust list",
+        "trust",
+        "trust add agent-b",
+        "pending",
+        "connect agent-b --message hi",
+        "peers",
+        "conns",
+        "find agent-b",
+        "netcheck",
+        "ping 2",
+        "identity show",
+        "name set x",
+        "visibility public",
+        "daemon status",
+        "daemon stop",
+    ] {
+        let mut words: Vec<&str> = line.split(' ').collect();
+        assert_eq!(status(&words), 3, "{line}");
+        words.push("--json");
+        let (code, body) = json(&words);
+        assert_eq!((code, &body["status"], &body["code"]), (3, &"error".into(), &"not_running".into()), "{line}");
+        assert!(body["message"].is_string() && body["hint"].is_string(), "{line}: {body}");
+    }
+}
+
+#[test]
+fn usage_errors_exit_2_and_suggest() {
+    for line in ["statsu", "trust remvoe x", "status surplus", "ping", "connect", "ping 2 -c 0", "nc b 70000", "--no"] {
+        assert_eq!(status(&line.split(' ').collect::<Vec<_>>()), 2, "{line}");
+    }
+    let (code, body) = json(&["--json", "statsu"]);
+    assert_eq!((code, &body["code"]), (2, &"invalid_argument".into()));
+    assert!(body.to_string().contains("status"), "{body}");
+    let words = String::from_utf8(pilotctl(&["statsu"]).stderr).unwrap();
+    assert!(words.contains("'status'"), "{words}");
+}
+
+#[test]
+fn what_needs_no_daemon_works() {
+    let (code, body) = json(&["version", "--json"]);
+    assert_eq!((code, &body["status"]), (0, &"ok".into()));
+    assert_eq!(body["data"]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(status(&["--help"]), 0);
+    let script = pilotctl(&["completions", "bash"]);
+    assert!(script.status.success() && script.stdout.len() > 1000);
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(status(&["man", folder.path().to_str().unwrap()]), 0);
+    assert!(folder.path().join("pilotctl-daemon-start.1").exists());
+    let (_, body) = json(&["--json", "inbox"]);
+    assert_eq!(body["data"]["total"], 0);
+    let (_, body) = json(&["received", "--json"]);
+    assert_eq!(body["data"]["files"], serde_json::json!([]));
+}
+
+#[test]
+fn a_readable_identity_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join(".local/state/pilot");
+    std::fs::create_dir_all(&state).unwrap();
+    let identity = state.join("identity.json");
+    std::fs::write(&identity, "{}").unwrap();
+    std::fs::set_permissions(&identity, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pilotctl"));
+    let output = command.args(["daemon", "run"]).env_clear().env("HOME", home.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(5));
+    assert_eq!(std::fs::read_to_string(identity).unwrap(), "{}");
+}
