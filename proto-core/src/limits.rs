@@ -119,3 +119,17 @@ pub const PINGS_PER_PEER: usize = 64;
 pub const STREAMS_PER_STRANGER: usize = 256;
 /// Bytes of one trust message (control-plane section 3).
 pub const TRUST_MESSAGE_BYTES: usize = 65_536;
+
+// stream
+/// Bytes of a stream's receive buffer before its reader proved to be fast; 1,000 slow readers cost 256 MB at most.
+pub const STREAM_INITIAL_RECEIVE_LIMIT: u64 = 256 * 1024;
+/// Bytes accepted beyond the advertised window, because the reference ignores a closed window (data-plane section 6.7).
+pub const STREAM_RECEIVE_RESERVE: u64 = 64 * 1024;
+/// Bytes of receive buffer toward a peer not known to be ours: its window field cannot tell more (data-plane section 15).
+pub const STREAM_REFERENCE_RECEIVE_BUFFER: u64 = 2 * 1024 * 1024;
+/// Holes in what a stream received. 8 MiB of full segments have fewer at 10 % loss; each costs 16 bytes.
+pub const STREAM_REORDER_RANGES: usize = 1024;
+/// Segments kept while the SYN-ACK is awaited (data-plane section 6.2).
+pub const STREAM_EARLY_SEGMENTS: usize = 16;
+/// Segments outstanding toward a peer not known to be ours: its reorder buffer holds no more (data-plane section 6.4).
+pub const STREAM_REFERENCE_SEGMENTS: usize = 128;

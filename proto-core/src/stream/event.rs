@@ -108,7 +108,7 @@ impl EventFlags {
     }
 
     pub(super) fn next(&mut self) -> Option<StreamEvent> {
-        let mut told = |flag: &mut bool, event| core::mem::take(flag).then_some(event);
+        let told = |flag: &mut bool, event| core::mem::take(flag).then_some(event);
         told(&mut self.connected, StreamEvent::Connected)
             .or_else(|| told(&mut self.readable, StreamEvent::Readable))
             .or_else(|| told(&mut self.writable, StreamEvent::Writable))

@@ -6,16 +6,45 @@
 //! It uses its sibling `congestion`, because a connection owns its controller: that is the one exception to the rule that
 //! machines of this layer do not know each other. `congestion` does not know `stream`.
 
+mod ack;
+mod close;
 mod event;
+mod handshake;
+mod input;
+mod outgoing;
+mod output;
+mod probe;
+pub mod receive;
+pub mod reorder;
+mod ring;
+pub mod rtt;
+mod scoreboard;
 pub mod segment;
+mod send;
+pub mod state;
+mod timeout;
+mod timers;
+mod window;
 
 pub use event::{CloseReason, ReadError, StreamEvent, WriteError};
 pub use segment::{Flags, Segment, SegmentHeader};
 
-use crate::seq::SeqNumber;
 use crate::time::Timestamp;
+use crate::wire::options::Capabilities;
+use ack::AckPolicy;
 use bytes::Bytes;
 use core::time::Duration;
+use event::EventFlags;
+use handshake::Handshake;
+use outgoing::Outgoing;
+use probe::WindowProbe;
+use receive::Receiver;
+use state::State;
+use timers::Timers;
+use window::Unit;
+
+/// Segments toward a peer not known to be ours are no larger (data-plane section 5), bytes.
+const REFERENCE_MSS: u16 = 4096;
 
 /// Settings of one connection.
 #[derive(Clone, Copy, Debug)]
@@ -37,11 +66,12 @@ pub struct Params {
     /// Round-trip time of the path when it is known: the handshake then retransmits sooner.
     pub initial_rtt: Option<Duration>,
     /// Capabilities to offer; `None` behaves as the published reference does.
-    pub offer_capabilities: Option<crate::wire::Capabilities>,
+    pub offer_capabilities: Option<Capabilities>,
 }
 
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
 pub enum StreamTimer {
     /// Repeat the SYN or SYN-ACK.
     Handshake,
@@ -97,105 +127,212 @@ pub struct Status {
 
 /// One connection. After any `&mut` call: `poll_segment` until `None`, `poll_event` until `None`, then `poll_timeout`.
 #[derive(Debug)]
-pub struct Connection {}
+pub struct Connection {
+    params: Params,
+    state: State,
+    handshake: Handshake,
+    out: Outgoing,
+    receiver: Receiver,
+    acks: AckPolicy,
+    probe: WindowProbe,
+    timers: Timers,
+    events: EventFlags,
+    counters: Counters,
+    unit: Unit,
+    /// Payload bytes of a new segment, and the two limits it is the smaller of.
+    mss: u64,
+    path_mss: u16,
+    peer_mss: u16,
+    /// The receive offset up to which the peer was told that it may send.
+    advertised: u64,
+    /// Announcements of a reopened window still to make.
+    window_updates: u8,
+    /// The short tail waited long enough.
+    push: bool,
+    /// The host will write no more.
+    finishing: bool,
+    /// Times our FIN was sent; and it is to be sent now.
+    fins_sent: u8,
+    fin_owed: bool,
+    reset_owed: bool,
+    probe_owed: bool,
+    /// Why the connection ended, once it did.
+    reason: Option<CloseReason>,
+    /// The reader knows that no more comes, or nobody reads.
+    reader_done: bool,
+}
 
-#[allow(
-    unused_variables,
-    clippy::todo,
-    clippy::unused_self,
-    clippy::needless_pass_by_value,
-    clippy::needless_pass_by_ref_mut,
-    clippy::missing_errors_doc,
-    reason = "signatures first"
-)]
+/// Counters for display.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    bytes_sent: u64,
+    segments_sent: u64,
+    segments_received: u64,
+    retransmits: u64,
+    fast_retransmits: u64,
+    sack_received: u64,
+    sack_sent: u64,
+    duplicate_acks: u64,
+}
+
 impl Connection {
-    /// Dials. `isn` is random and below 2^31 (data-plane section 6.2). The SYN's timer starts when it is first polled.
-    #[must_use]
-    pub fn connect(params: Params, isn: SeqNumber, now: Timestamp) -> Self {
-        todo!()
-    }
-    /// Answers `syn`.
-    #[must_use]
-    pub fn accept(params: Params, isn: SeqNumber, now: Timestamp, syn: &Segment<'_>) -> Self {
-        todo!()
-    }
-    /// Takes a segment of this connection that arrived.
-    pub fn handle_segment(&mut self, now: Timestamp, segment: &Segment<'_>) {
-        todo!()
-    }
-    /// Lets every due timer act.
-    pub fn handle_timeout(&mut self, now: Timestamp) {
-        todo!()
-    }
     /// When to call `handle_timeout`, and why.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Timestamp, StreamTimer)> {
-        todo!()
+        self.timers.next()
     }
-    /// The next segment to send; its payload is at the start of `payload`, which holds at least the segment size.
-    /// `None`: nothing to send now; when only the pacer forbids it, `poll_timeout` tells until when.
-    pub fn poll_segment(&mut self, now: Timestamp, payload: &mut [u8]) -> Option<SegmentHeader> {
-        todo!()
-    }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<StreamEvent> {
-        todo!()
+        self.events.next()
     }
-    /// Takes bytes that arrived in order. `Ok(0)`: the peer finished.
+
+    /// Takes bytes that arrived in order. `Ok(0)`: the peer finished, or `out` is empty.
+    ///
+    /// # Errors
+    /// [`ReadError::Blocked`] when there is nothing yet, [`ReadError::Closed`] when the connection ended otherwise than by the peer's FIN.
     pub fn read(&mut self, now: Timestamp, out: &mut [u8]) -> Result<usize, ReadError> {
-        todo!()
+        let taken = self.receiver.read(out);
+        if taken > 0 || out.is_empty() {
+            self.update_window(now);
+            return Ok(taken);
+        }
+        let finished = self.receiver.is_finished();
+        match self.reason {
+            None if !finished => {
+                self.events.read_blocked();
+                Err(ReadError::Blocked)
+            }
+            Some(reason) if !finished && reason != CloseReason::Finished => {
+                self.reader_done = true;
+                Err(ReadError::Closed(reason))
+            }
+            None | Some(_) => {
+                self.reader_done = true;
+                Ok(0)
+            }
+        }
     }
+
     /// Copies bytes into the send buffer; gives how many fitted.
-    pub fn write(&mut self, now: Timestamp, data: &[u8]) -> Result<usize, WriteError> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`WriteError::Blocked`] when none did, [`WriteError::Closed`] after `finish` or the end.
+    pub fn write(&mut self, data: &[u8]) -> Result<usize, WriteError> {
+        let room = self.room_to_write()?;
+        let (taken, _) = data.split_at(data.len().min(room));
+        self.out.buffer.write(taken);
+        Ok(taken.len())
     }
-    /// Queues bytes without copying; takes what fits off the front of `chunk`.
-    pub fn write_chunk(&mut self, now: Timestamp, chunk: &mut Bytes) -> Result<usize, WriteError> {
-        todo!()
+
+    /// Queues bytes without copying them; takes what fits off the front of `chunk` and gives how many those were.
+    ///
+    /// # Errors
+    /// As [`Connection::write`].
+    pub fn write_chunk(&mut self, chunk: &mut Bytes) -> Result<usize, WriteError> {
+        let room = self.room_to_write()?;
+        let taken = chunk.split_to(chunk.len().min(room));
+        let len = taken.len();
+        self.out.buffer.push(taken);
+        Ok(len)
     }
-    /// No more will be written: flush, then close.
-    pub fn finish(&mut self, now: Timestamp) -> Result<(), WriteError> {
-        todo!()
+
+    fn room_to_write(&mut self) -> Result<usize, WriteError> {
+        if self.reason.is_some() || self.finishing {
+            return Err(WriteError::Closed(self.reason));
+        }
+        let held = usize::try_from(self.out.buffer.len()).unwrap_or(usize::MAX);
+        match self.params.send_buffer.saturating_sub(held) {
+            0 => {
+                self.events.write_blocked();
+                Err(WriteError::Blocked)
+            }
+            room => Ok(room),
+        }
     }
-    /// Ends at once; the peer is told by RST unless the connection had ended.
-    pub fn reset(&mut self) {
-        todo!()
-    }
-    /// As `reset`, with the reason told to the host.
-    pub fn abort(&mut self, reason: CloseReason) {
-        todo!()
-    }
+
     /// Switches write coalescing off or on.
-    pub fn set_no_delay(&mut self, on: bool) {
-        todo!()
+    pub const fn set_no_delay(&mut self, on: bool) {
+        self.params.no_delay = on;
     }
+
     /// The path carries segments of `mss` bytes from now on; earlier ones keep their boundaries.
+    /// `rtt` shortens a handshake that has not begun, and nothing else.
     pub fn set_path(&mut self, mss: u16, rtt: Option<Duration>) {
-        todo!()
+        self.path_mss = mss;
+        self.params.initial_rtt = rtt.or(self.params.initial_rtt);
+        self.apply_segment_size();
     }
-    /// Nothing is left to do or to read.
+
+    /// Nobody will read any more: what arrived is dropped, and what will is too.
+    pub fn stop_reading(&mut self) {
+        self.reader_done = true;
+        self.receiver.discard();
+    }
+
+    /// Nothing is left to do or to read: the connection may be removed.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        todo!()
+        self.state == State::Closed && !self.reset_owed && self.reader_done
     }
+
     /// RFC 9293 name in lower case with underscores.
     #[must_use]
-    pub fn state_name(&self) -> &'static str {
-        todo!()
+    pub const fn state_name(&self) -> &'static str {
+        self.state.name()
     }
+
+    /// Both sides sent an options block.
+    #[must_use]
+    pub const fn peer_is_ours(&self) -> bool {
+        matches!(self.unit, Unit::Bytes { .. })
+    }
+
+    /// Why the connection ended, once it did.
+    #[must_use]
+    pub const fn close_reason(&self) -> Option<CloseReason> {
+        self.reason
+    }
+
+    /// `syn` opens another connection in this one's place: this one only rests after its end.
+    #[must_use]
+    pub fn may_be_replaced_by(&self, syn: &Segment<'_>) -> bool {
+        let resting = matches!(self.state, State::TimeWait | State::Lingering | State::Closed);
+        resting && syn.kind() == segment::Kind::Syn && !self.handshake.is_repeated(syn)
+    }
+
+    /// Memory held in buffers, bytes.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.receiver.memory() + usize::try_from(self.out.buffer.len()).unwrap_or(usize::MAX)
+    }
+
     /// Counters and values for display.
     #[must_use]
     pub fn status(&self) -> Status {
-        todo!()
-    }
-    /// Both sides sent an options block.
-    #[must_use]
-    pub fn peer_is_ours(&self) -> bool {
-        todo!()
-    }
-    /// A SYN with another sequence number may replace this connection: it only waits for late segments.
-    #[must_use]
-    pub fn may_be_replaced_by(&self, syn: &Segment<'_>) -> bool {
-        todo!()
+        use crate::congestion::Algorithm as _;
+        let (out, counters) = (&self.out, &self.counters);
+        Status {
+            state: self.state.name(),
+            congestion_window: out.control.window(),
+            ssthresh: out.control.ssthresh(),
+            in_flight: out.board.in_flight(),
+            srtt: out.rtt.srtt().unwrap_or_default(),
+            rttvar: out.rtt.rttvar(),
+            unacknowledged_segments: out.board.segments(),
+            reorder_bytes: usize::try_from(self.receiver.out_of_order()).unwrap_or(usize::MAX),
+            peer_window: out.window.bytes(out.una, self.mss),
+            receive_window: self.receiver.window(),
+            in_recovery: out.in_recovery(),
+            bytes_sent: counters.bytes_sent,
+            bytes_received: self.receiver.received(),
+            segments_sent: counters.segments_sent,
+            segments_received: counters.segments_received,
+            retransmits: counters.retransmits,
+            fast_retransmits: counters.fast_retransmits,
+            sack_received: counters.sack_received,
+            sack_sent: counters.sack_sent,
+            duplicate_acks: counters.duplicate_acks,
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! A segment as a connection sees it: the header fields it needs and the payload, without addresses and checksum.
 
 use crate::seq::SeqNumber;
-
 pub use crate::wire::header::Flags;
 
 /// A segment that arrived.
@@ -34,4 +33,34 @@ pub struct SegmentHeader {
     pub payload_len: usize,
     /// It was sent before.
     pub retransmission: bool,
+}
+
+/// What a segment is. The flags are tested in the reference's order; the first match wins (data-plane section 2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Syn,
+    SynAck,
+    Fin,
+    Reset,
+    Ack,
+    Nothing,
+}
+
+impl Segment<'_> {
+    pub(super) const fn kind(&self) -> Kind {
+        let (syn, ack) = (self.flags.contains(Flags::SYN), self.flags.contains(Flags::ACK));
+        if syn && !ack {
+            Kind::Syn
+        } else if syn {
+            Kind::SynAck
+        } else if self.flags.contains(Flags::FIN) {
+            Kind::Fin
+        } else if self.flags.contains(Flags::RST) {
+            Kind::Reset
+        } else if ack {
+            Kind::Ack
+        } else {
+            Kind::Nothing
+        }
+    }
 }

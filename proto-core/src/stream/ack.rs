@@ -1,0 +1,79 @@
+//! When what arrived is acknowledged (data-plane section 6.6).
+//!
+//! An acknowledgement is only made when segments are polled for, so a batch that arrived together is acknowledged once. Beyond that, every
+//! second segment is acknowledged, or after 40 ms. A peer of ours that sends in bulk and in order gets one acknowledgement for eight
+//! segments, or after 5 ms: it counts acknowledged bytes and paces itself, so it loses nothing by it.
+
+use core::time::Duration;
+
+/// Segments that may wait for an acknowledgement, and how long.
+const SEGMENTS: u32 = 2;
+const DELAY: Duration = Duration::from_millis(40);
+/// The same while a peer of ours sends in bulk.
+const BULK_SEGMENTS: u32 = 8;
+const BULK_DELAY: Duration = Duration::from_millis(5);
+/// Segments in order that make a bulk transfer.
+const BULK_RUN: u32 = 256;
+/// Duplicate acknowledgements owed at most: more than three tell nothing new.
+const MAX_DUPLICATES: u8 = 4;
+
+/// What is owed to the peer.
+#[derive(Debug, Default)]
+pub(super) struct AckPolicy {
+    /// Data segments not acknowledged yet.
+    waiting: u32,
+    /// Data segments in order since the last hole or pause.
+    run: u32,
+    /// Pure acknowledgements to send now.
+    owed: u8,
+}
+
+impl AckPolicy {
+    /// A data segment arrived in order. Gives how long its acknowledgement may wait, when it may.
+    pub(super) fn in_order(&mut self, peer_is_ours: bool) -> Option<Duration> {
+        self.waiting += 1;
+        self.run = self.run.saturating_add(1);
+        let bulk = peer_is_ours && self.run >= BULK_RUN;
+        if self.waiting >= if bulk { BULK_SEGMENTS } else { SEGMENTS } {
+            self.owe();
+            return None;
+        }
+        Some(if bulk { BULK_DELAY } else { DELAY })
+    }
+
+    /// A segment arrived out of order. The reference counts duplicate acknowledgements, so it gets one for each.
+    pub(super) fn out_of_order(&mut self, peer_is_ours: bool) {
+        self.run = 0;
+        self.owed = if peer_is_ours { 1 } else { (self.owed + 1).min(MAX_DUPLICATES) };
+    }
+
+    /// One acknowledgement is due now.
+    pub(super) fn owe(&mut self) {
+        self.owed = self.owed.max(1);
+    }
+
+    /// The delay ran out: the transfer paused.
+    pub(super) fn delay_over(&mut self) {
+        self.run = 0;
+        if self.waiting > 0 {
+            self.owe();
+        }
+    }
+
+    /// A pure acknowledgement is due now.
+    pub(super) const fn is_owed(&self) -> bool {
+        self.owed > 0
+    }
+
+    /// A segment with the acknowledgment number left.
+    pub(super) const fn sent(&mut self) {
+        self.waiting = 0;
+        self.owed = self.owed.saturating_sub(1);
+    }
+
+    /// Data left and carried the acknowledgment number.
+    pub(super) const fn piggybacked(&mut self) {
+        self.waiting = 0;
+        self.owed = 0;
+    }
+}

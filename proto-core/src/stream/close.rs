@@ -1,0 +1,184 @@
+//! Ending, in all its ways (data-plane sections 6.11 and 6.12). There is no half-close, and no segment with both FIN and ACK.
+
+use super::state::{Cue, State};
+use super::{CloseReason, Connection, Flags, Segment, SegmentHeader, StreamTimer, WriteError};
+use crate::time::Timestamp;
+use core::time::Duration;
+
+/// Without any progress for this long, `finish` gives up; and our FIN is repeated for this long at most.
+const LINGER: Duration = Duration::from_secs(10);
+/// How long the numbers rest after the end.
+const REST: Duration = Duration::from_secs(10);
+/// Our FIN is sent once and repeated this often.
+const FIN_REPEATS: u8 = 5;
+
+impl Connection {
+    /// No more will be written: flush, then close. The end is told by [`super::StreamEvent::Finished`].
+    ///
+    /// # Errors
+    /// [`WriteError::Closed`] when the connection ended with data undelivered, or was finished before.
+    pub fn finish(&mut self, now: Timestamp) -> Result<(), WriteError> {
+        if core::mem::replace(&mut self.finishing, true) {
+            return Err(WriteError::Closed(self.reason));
+        }
+        match self.reason {
+            None => self.linger_again(now),
+            Some(CloseReason::Finished) => self.events.finished(),
+            Some(reason) => return Err(WriteError::Closed(Some(reason))),
+        }
+        Ok(())
+    }
+
+    /// Ends at once; the peer is told by RST unless the connection had ended. Nothing more can be read.
+    pub fn reset(&mut self) {
+        self.abort(CloseReason::Local);
+        self.stop_reading();
+    }
+
+    /// Ends at once with the reason told to the host; what arrived can still be read.
+    pub fn abort(&mut self, reason: CloseReason) {
+        let told_peer = self.handshake_was_sent()
+            && matches!(self.state, State::SynSent | State::SynReceived | State::Established | State::FinWait);
+        if self.move_on(Cue::Aborted) {
+            self.reset_owed = told_peer;
+            self.end(reason);
+        }
+    }
+
+    pub(super) fn on_reset(&mut self, segment: &Segment<'_>) {
+        // The reference sends zeros, so nothing can be checked (data-plane section 6.12); but an RST that names another SYN is not ours.
+        let foreign = self.state == State::SynSent && segment.ack.0 != 0 && segment.ack != self.handshake.isn + 1;
+        if !foreign && self.move_on(Cue::Aborted) {
+            self.reset_owed = false;
+            self.end(CloseReason::Reset);
+        }
+    }
+
+    /// The peer's FIN and everything before it is here.
+    pub(super) fn on_peer_finished(&mut self, now: Timestamp) {
+        if !self.move_on(Cue::PeerFinished) {
+            return;
+        }
+        self.acks.owe();
+        self.events.readable();
+        if self.state == State::Lingering {
+            let delivered = self.out.buffer.len() == 0;
+            if delivered && self.finishing {
+                self.events.finished();
+            }
+            self.end(if delivered { CloseReason::Finished } else { CloseReason::Unsent });
+            self.timers.set(StreamTimer::Linger, now + REST);
+        }
+    }
+
+    /// The peer's FIN is here and data before it is not: it may still come for a while.
+    pub(super) fn await_missing(&mut self, now: Timestamp) {
+        self.timers.start(StreamTimer::Linger, now + LINGER);
+    }
+
+    pub(super) fn on_fin_acknowledged(&mut self, now: Timestamp) {
+        if self.move_on(Cue::FinAcknowledged) {
+            let idle = self.reason.is_some();
+            self.events_finished_unless(idle);
+            self.end(CloseReason::Finished);
+            self.timers.set(StreamTimer::Linger, now + REST);
+        }
+    }
+
+    fn events_finished_unless(&mut self, ended: bool) {
+        if !ended {
+            self.events.finished();
+        }
+    }
+
+    /// `finish` waits on, as long as the peer shows life.
+    pub(super) fn linger_again(&mut self, now: Timestamp) {
+        if self.state != State::FinWait {
+            self.timers.set(StreamTimer::Linger, now + LINGER);
+        }
+    }
+
+    pub(super) fn on_linger_timer(&mut self) {
+        match self.state {
+            State::TimeWait | State::Lingering => {
+                self.move_on(Cue::RestOver);
+                self.timers.clear_all();
+            }
+            State::FinWait => self.give_up_on_fin(),
+            State::SynReceived | State::Established if self.finishing => self.abort(CloseReason::RetransmissionLimit),
+            State::SynReceived | State::Established => self.abort(CloseReason::Truncated),
+            State::SynSent if self.finishing => self.abort(CloseReason::RetransmissionLimit),
+            State::SynSent | State::Closed => {}
+        }
+    }
+
+    /// Silence for the idle timeout: say goodbye to whoever may be there.
+    pub(super) fn on_idle_timer(&mut self, now: Timestamp) {
+        match self.state {
+            State::Established => {
+                self.out.clear();
+                self.end(CloseReason::IdleTimeout);
+                self.start_fin(now);
+            }
+            State::SynSent | State::SynReceived | State::FinWait => self.abort(CloseReason::IdleTimeout),
+            State::TimeWait | State::Lingering | State::Closed => {}
+        }
+    }
+
+    /// Everything is acknowledged and the host is done: the FIN is due.
+    pub(super) fn fin_is_due(&self) -> bool {
+        self.finishing && self.state == State::Established && self.out.buffer.len() == 0
+    }
+
+    pub(super) fn start_fin(&mut self, now: Timestamp) {
+        if self.move_on(Cue::FinSent) {
+            self.fin_owed = true;
+            self.timers.set(StreamTimer::Linger, now + LINGER);
+        }
+    }
+
+    /// The FIN that is owed. Toward a peer of ours its acknowledgment field counts; the reference gets the zero it expects.
+    pub(super) fn poll_fin(&mut self, now: Timestamp) -> Option<SegmentHeader> {
+        if !core::mem::take(&mut self.fin_owed) {
+            return None;
+        }
+        let backoff = 1_u32 << self.fins_sent.min(FIN_REPEATS);
+        self.fins_sent += 1;
+        self.timers.set(StreamTimer::Retransmission, now + self.out.rto().saturating_mul(backoff));
+        let ack = if self.peer_is_ours() { self.acknowledgment() } else { crate::seq::SeqNumber(0) };
+        Some(SegmentHeader {
+            flags: Flags::FIN,
+            seq: self.out.seq(self.out.next),
+            ack,
+            window: 0,
+            payload_len: 0,
+            retransmission: self.fins_sent > 1,
+        })
+    }
+
+    pub(super) fn on_fin_timer(&mut self) {
+        if self.fins_sent > FIN_REPEATS {
+            self.give_up_on_fin();
+        } else {
+            self.fin_owed = true;
+        }
+    }
+
+    /// Nobody acknowledges our FIN. All data was acknowledged before it, so nothing is lost but the peer's word.
+    fn give_up_on_fin(&mut self) {
+        if self.move_on(Cue::Aborted) {
+            self.end(CloseReason::RetransmissionLimit);
+        }
+    }
+
+    /// Tells the end, once, and stops everything that belongs to a living connection.
+    fn end(&mut self, reason: CloseReason) {
+        self.timers.clear_all();
+        self.out.clear();
+        (self.handshake.owed, self.fin_owed, self.probe_owed) = (false, false, false);
+        if self.reason.is_none() {
+            self.reason = Some(reason);
+            self.events.closed(reason);
+        }
+    }
+}

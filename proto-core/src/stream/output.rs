@@ -1,0 +1,188 @@
+//! What is sent next.
+
+use super::outgoing::{Offer, Policy};
+use super::state::State;
+use super::{Connection, Flags, SegmentHeader, StreamTimer};
+use crate::seq::SeqNumber;
+use crate::time::Timestamp;
+use core::time::Duration;
+
+/// How long a short tail waits for company (data-plane section 6.10).
+const COALESCING: Duration = Duration::from_millis(40);
+/// The news of a reopened window is repeated after these times (data-plane section 6.7).
+const UPDATE_REPEATS: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(200)];
+
+impl Connection {
+    /// The next segment to send; its payload is at the start of `payload`, which holds at least the segment size and 64 bytes.
+    /// `None`: nothing to send now. When only the pacer forbids it, `poll_timeout` tells until when.
+    pub fn poll_segment(&mut self, now: Timestamp, payload: &mut [u8]) -> Option<SegmentHeader> {
+        let header = self.next_segment(now, payload)?;
+        self.counters.segments_sent += 1;
+        self.counters.retransmits += u64::from(header.retransmission);
+        if matches!(self.state, State::SynReceived | State::Established) {
+            self.timers.set(StreamTimer::Keepalive, now + self.params.keepalive);
+        }
+        Some(header)
+    }
+
+    fn next_segment(&mut self, now: Timestamp, payload: &mut [u8]) -> Option<SegmentHeader> {
+        if core::mem::take(&mut self.reset_owed) {
+            return Some(self.reset_segment());
+        }
+        if let Some(header) = self.poll_handshake(now, payload) {
+            return Some(header);
+        }
+        if self.state == State::SynSent {
+            return None;
+        }
+        // With a hole in what arrived, data does not tell all that an acknowledgement does.
+        if self.acks.is_owed() && self.receiver.out_of_order() > 0 {
+            return Some(self.acknowledgement(payload));
+        }
+        if self.state.sends_data() {
+            if let Some(header) = self.poll_data(now, payload) {
+                return Some(header);
+            }
+            if self.fin_is_due() {
+                self.start_fin(now);
+                // The reference's FIN carries no acknowledgment, so ours goes ahead of it.
+                if self.timers.is_set(StreamTimer::DelayedAck) {
+                    self.acks.owe();
+                }
+            }
+        }
+        if self.acks.is_owed() {
+            return Some(self.acknowledgement(payload));
+        }
+        self.poll_fin(now)
+    }
+
+    fn poll_data(&mut self, now: Timestamp, payload: &mut [u8]) -> Option<SegmentHeader> {
+        let policy = Policy {
+            mss: self.mss,
+            push: self.push || self.params.no_delay || self.finishing,
+        };
+        let offer = if core::mem::take(&mut self.probe_owed) {
+            self.out.offer_probe(now, payload)
+        } else {
+            self.out.offer(now, policy, payload)
+        };
+        match offer {
+            Offer::Segment { start, len, retransmission } => Some(self.data_sent(now, start, len, retransmission)),
+            Offer::Paced(until) => {
+                self.timers.set(StreamTimer::Pacing, until);
+                None
+            }
+            Offer::Coalescing => {
+                self.timers.start(StreamTimer::Coalescing, now + COALESCING);
+                None
+            }
+            Offer::Closed => {
+                self.timers.start(StreamTimer::WindowProbe, now + self.probe.interval(self.out.rto()));
+                None
+            }
+            Offer::Nothing => None,
+        }
+    }
+
+    fn data_sent(&mut self, now: Timestamp, start: u64, len: usize, retransmission: bool) -> SegmentHeader {
+        self.counters.bytes_sent += if retransmission { 0 } else { len as u64 };
+        self.push &= retransmission;
+        self.timers.clear(StreamTimer::Coalescing);
+        if self.out.probing {
+            self.timers.clear(StreamTimer::Retransmission);
+            self.timers.set(StreamTimer::WindowProbe, now + self.probe.interval(self.out.rto()));
+        } else {
+            self.timers.start(StreamTimer::Retransmission, now + self.out.rto());
+            self.arm_tail_probe(now);
+        }
+        self.timers.clear(StreamTimer::DelayedAck);
+        self.acks.piggybacked();
+        let window = self.advertise();
+        SegmentHeader {
+            flags: Flags::ACK,
+            seq: self.out.seq(start),
+            ack: self.acknowledgment(),
+            window,
+            payload_len: len,
+            retransmission,
+        }
+    }
+
+    /// A segment that only acknowledges, with SACK blocks when there is a hole.
+    fn acknowledgement(&mut self, payload: &mut [u8]) -> SegmentHeader {
+        let sack = self.receiver.sack();
+        let payload_len = sack.emit(payload).unwrap_or(0);
+        self.timers.clear(StreamTimer::DelayedAck);
+        self.acks.sent();
+        if payload_len > 0 {
+            self.counters.sack_sent += 1;
+            if self.receiver.sack_sent() {
+                self.acks.owe();
+            }
+        }
+        let window = self.advertise();
+        let fin = u32::from(self.fins_sent > 0);
+        SegmentHeader {
+            flags: Flags::ACK,
+            seq: self.out.seq(self.out.next) + fin,
+            ack: self.acknowledgment(),
+            window,
+            payload_len,
+            retransmission: false,
+        }
+    }
+
+    fn reset_segment(&self) -> SegmentHeader {
+        SegmentHeader {
+            flags: Flags::RST,
+            seq: self.out.seq(self.out.next),
+            ack: SeqNumber(0),
+            window: 0,
+            payload_len: 0,
+            retransmission: false,
+        }
+    }
+
+    /// RCV.NXT; the peer's FIN counts as one.
+    pub(super) fn acknowledgment(&self) -> SeqNumber {
+        self.receiver.next() + u32::from(self.receiver.is_finished())
+    }
+
+    /// The window field, which commits to an edge.
+    fn advertise(&mut self) -> u16 {
+        let (field, granted) = self.unit.advertise(self.receiver.window());
+        self.advertised = self.advertised.max(self.receiver.received() + granted);
+        field
+    }
+
+    /// After the reader took something: does the peer need to know? Toward the reference every update counts as a duplicate
+    /// acknowledgement, so it gets one only when it may be waiting.
+    pub(super) fn update_window(&mut self, now: Timestamp) {
+        if !matches!(self.state, State::SynReceived | State::Established) {
+            return;
+        }
+        let segments = 2 * if self.peer_is_ours() { self.mss } else { super::window::REFERENCE_UNIT };
+        let known = self.advertised.saturating_sub(self.receiver.received());
+        let (open, limit) = (self.receiver.window(), self.receiver.limit());
+        if known < segments && open >= segments.max(limit / 8).min(limit) {
+            self.acks.owe();
+            self.window_updates = 2;
+            self.schedule_window_update(now);
+        } else if self.peer_is_ours() && open >= known + limit / 2 {
+            self.acks.owe();
+        }
+    }
+
+    /// Arms the next repetition of the news that the window opened.
+    pub(super) fn schedule_window_update(&mut self, now: Timestamp) {
+        let Some(left) = self.window_updates.checked_sub(1) else { return };
+        if let Some(delay) = UPDATE_REPEATS.get(usize::from(left)) {
+            self.timers.set(StreamTimer::WindowUpdate, now + *delay);
+        }
+    }
+
+    pub(super) fn handshake_was_sent(&self) -> bool {
+        self.counters.segments_sent > 0 || self.state != State::SynSent
+    }
+}

@@ -1,0 +1,47 @@
+//! Probing a closed window: one byte, ever more rarely (data-plane section 6.7, RFC 9293 section 3.8.6.1).
+
+use crate::time::Timestamp;
+use core::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(30);
+/// Probes without any answer, and the time without any, that end the connection.
+const MAX_UNANSWERED: u32 = 10;
+const MAX_SILENCE: Duration = Duration::from_secs(120);
+
+/// The persist state of one connection.
+#[derive(Debug, Default)]
+pub(super) struct WindowProbe {
+    sent: u32,
+    unanswered: u32,
+    silent_since: Option<Timestamp>,
+}
+
+impl WindowProbe {
+    /// How long to wait before the next probe.
+    pub(super) fn interval(&self, rto: Duration) -> Duration {
+        rto.max(FIRST).saturating_mul(1_u32 << self.sent.min(8)).min(LONGEST)
+    }
+
+    /// A probe leaves; `false` when the peer was silent for too long.
+    pub(super) fn probe(&mut self, now: Timestamp) -> bool {
+        let since = *self.silent_since.get_or_insert(now);
+        if self.unanswered >= MAX_UNANSWERED || now.saturating_since(since) >= MAX_SILENCE {
+            return false;
+        }
+        self.sent += 1;
+        self.unanswered += 1;
+        true
+    }
+
+    /// The peer said something.
+    pub(super) const fn answered(&mut self) {
+        self.unanswered = 0;
+        self.silent_since = None;
+    }
+
+    /// The window is open.
+    pub(super) fn reset(&mut self) {
+        *self = Self::default();
+    }
+}

@@ -1,0 +1,281 @@
+//! What was sent and not acknowledged, segment by segment, and which of it is lost.
+//!
+//! Segments keep their boundaries for ever (data-plane section 6.4). Loss is found by transmission order, as RFC 8985 (RACK) does:
+//! a segment is lost when one that left later was delivered, and either three segments were selectively acknowledged or a reordering
+//! window passed. That needs the segments in the order they left: a log of transmissions whose front is the oldest one still open.
+//! Work is O(1) amortised per acknowledged segment and O(log n) per SACK block, retransmission and log entry.
+
+use super::reorder::RangeSet;
+use crate::time::Timestamp;
+use core::cmp::Reverse;
+use core::time::Duration;
+use std::collections::{BinaryHeap, VecDeque};
+
+/// Selectively acknowledged segments that make an older one lost without waiting (RFC 6675's DupThresh).
+const DUPLICATE_THRESHOLD: usize = 3;
+/// The reordering window grows in quarters of the round-trip time, up to one whole.
+const WINDOW_QUARTERS: u32 = 4;
+
+/// One segment in the network.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub(super) start: u64,
+    pub(super) len: u32,
+    pub(super) transmissions: u8,
+    sacked: bool,
+    lost: bool,
+    /// Position of its last transmission among all transmissions.
+    order: u64,
+    sent_at: Timestamp,
+}
+
+impl Sent {
+    const fn end(&self) -> u64 {
+        self.start + self.len as u64
+    }
+}
+
+/// What acknowledgements told since the last look.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Delivered {
+    /// Bytes newly known to have arrived.
+    pub(super) bytes: u64,
+    /// A round-trip time that obeys Karn's rule: of the newest segment sent once and not selectively acknowledged before.
+    pub(super) rtt: Option<Duration>,
+}
+
+/// The scoreboard of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Scoreboard {
+    sent: VecDeque<Sent>,
+    /// The start of the segment of each transmission, oldest first; the front has number `log_base`.
+    log: VecDeque<u64>,
+    log_base: u64,
+    /// Starts of segments found lost; an entry counts only while its segment is still marked.
+    lost: BinaryHeap<Reverse<u64>>,
+    sacked: RangeSet,
+    sacked_segments: usize,
+    /// Kept between calls so that SACK processing does not allocate.
+    scratch: Vec<(u64, u64)>,
+    in_flight: u64,
+    /// The newest transmission that is known to have arrived, and how long its round trip took.
+    newest: Option<(u64, Duration)>,
+    /// The end of the highest segment that arrived.
+    highest: u64,
+    /// Quarters of a round-trip time to wait for reordered segments; zero while no reordering was seen.
+    reordering: u32,
+}
+
+impl Scoreboard {
+    pub(super) const fn in_flight(&self) -> u64 {
+        self.in_flight
+    }
+
+    pub(super) fn segments(&self) -> usize {
+        self.sent.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.sent.is_empty()
+    }
+
+    pub(super) const fn sacked_segments(&self) -> usize {
+        self.sacked_segments
+    }
+
+    pub(super) fn first(&self) -> Option<&Sent> {
+        self.sent.front()
+    }
+
+    /// A new segment leaves.
+    pub(super) fn sent(&mut self, now: Timestamp, start: u64, len: u32) {
+        let order = self.log_transmission(start);
+        self.sent.push_back(Sent { start, len, transmissions: 1, sacked: false, lost: false, order, sent_at: now });
+        self.in_flight += u64::from(len);
+    }
+
+    /// Everything below `una` arrived.
+    pub(super) fn acknowledge(
+        &mut self,
+        now: Timestamp,
+        una: u64,
+        minimum_rtt: Option<Duration>,
+        told: &mut Delivered,
+    ) {
+        while let Some(segment) = self.sent.pop_front_if(|segment| segment.end() <= una) {
+            if segment.sacked {
+                self.sacked_segments -= 1;
+                continue;
+            }
+            self.deliver(now, &segment, minimum_rtt, told);
+            if segment.transmissions == 1 {
+                told.rtt = Some(now.saturating_since(segment.sent_at));
+            }
+        }
+        self.sacked.remove_below(una);
+    }
+
+    /// The segments wholly in `[left, right)` arrived.
+    pub(super) fn acknowledge_range(
+        &mut self,
+        now: Timestamp,
+        (left, right): (u64, u64),
+        minimum_rtt: Option<Duration>,
+        told: &mut Delivered,
+    ) {
+        let first = self.sent.partition_point(|segment| segment.start < left);
+        let behind = self.sent.partition_point(|segment| segment.end() <= right);
+        let (Some(lowest), Some(highest)) =
+            (self.sent.get(first), behind.checked_sub(1).and_then(|i| self.sent.get(i)))
+        else {
+            return;
+        };
+        // Snapped to segments, so that the set never has more ranges than segments, and gaps hold whole segments.
+        let (left, right) = (lowest.start, highest.end());
+        if left >= right || self.sacked.containing(left).is_some_and(|range| range.1 >= right) {
+            return;
+        }
+        let mut fresh = core::mem::take(&mut self.scratch);
+        self.sacked.for_each_gap(left, right, |start, end| fresh.push((start, end)));
+        for (start, end) in fresh.drain(..) {
+            let mut index = self.sent.partition_point(|segment| segment.start < start);
+            while let Some(segment) = self.sent.get_mut(index).filter(|segment| segment.start < end) {
+                let before = *segment;
+                segment.sacked = true;
+                segment.lost = false;
+                self.sacked_segments += 1;
+                self.deliver(now, &before, minimum_rtt, told);
+                index += 1;
+            }
+        }
+        self.scratch = fresh;
+        self.sacked.insert(left, right, usize::MAX);
+    }
+
+    /// Marks what is lost by now. Gives how many segments, and when to look again.
+    pub(super) fn detect(&mut self, now: Timestamp, srtt: Duration, recovering: bool) -> (usize, Option<Timestamp>) {
+        let Some((newest, rtt)) = self.newest else { return (0, None) };
+        let impatient = self.reordering == 0 && (recovering || self.sacked_segments >= DUPLICATE_THRESHOLD);
+        let window = if impatient { Duration::ZERO } else { srtt / WINDOW_QUARTERS * self.reordering.max(1) };
+        let mut found = 0;
+        while let Some(&start) = self.log.front() {
+            let order = self.log_base;
+            match self.index_of(start).and_then(|index| self.sent.get_mut(index)) {
+                Some(segment) if segment.order == order && !segment.sacked && !segment.lost => {
+                    let due = segment.sent_at + rtt + window;
+                    if order >= newest {
+                        return (found, None);
+                    }
+                    if due > now {
+                        return (found, Some(due));
+                    }
+                    segment.lost = true;
+                    self.in_flight -= u64::from(segment.len);
+                    self.lost.push(Reverse(start));
+                    found += 1;
+                }
+                _ => {}
+            }
+            self.log.pop_front();
+            self.log_base += 1;
+        }
+        (found, None)
+    }
+
+    /// The first segment is lost: three duplicate acknowledgements without SACK said so.
+    pub(super) fn mark_first_lost(&mut self) -> bool {
+        self.mark_lost(0)
+    }
+
+    /// The last segment is taken for lost, to make the peer say what it has.
+    pub(super) fn mark_last_lost(&mut self) -> bool {
+        self.sent.len().checked_sub(1).is_some_and(|last| self.mark_lost(last))
+    }
+
+    /// The retransmission timer ran out: everything not selectively acknowledged is lost.
+    pub(super) fn mark_all_lost(&mut self) {
+        if self.sent.front().is_some_and(|first| first.sacked) {
+            // The peer dropped what it had acknowledged selectively (RFC 2018 section 8).
+            self.sacked.clear();
+            self.sacked_segments = 0;
+            self.sent.iter_mut().for_each(|segment| segment.sacked = false);
+        }
+        self.log_base += self.log.len() as u64;
+        self.log.clear();
+        self.lost.clear();
+        for segment in self.sent.iter_mut().filter(|segment| !segment.sacked) {
+            segment.lost = true;
+            self.lost.push(Reverse(segment.start));
+        }
+        self.in_flight = 0;
+    }
+
+    /// The lowest lost segment.
+    pub(super) fn next_lost(&mut self) -> Option<Sent> {
+        while let Some(&Reverse(start)) = self.lost.peek() {
+            let segment = self.index_of(start).and_then(|index| self.sent.get(index)).filter(|segment| segment.lost);
+            if segment.is_some() {
+                return segment.copied();
+            }
+            self.lost.pop();
+        }
+        None
+    }
+
+    /// The segment at `start` leaves again.
+    pub(super) fn retransmitted(&mut self, now: Timestamp, start: u64) {
+        let Some(index) = self.index_of(start) else { return };
+        let order = self.log_transmission(start);
+        let Some(segment) = self.sent.get_mut(index) else { return };
+        if segment.lost {
+            segment.lost = false;
+            self.in_flight += u64::from(segment.len);
+        }
+        segment.transmissions = segment.transmissions.saturating_add(1);
+        segment.order = order;
+        segment.sent_at = now;
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn mark_lost(&mut self, index: usize) -> bool {
+        let Some(segment) = self.sent.get_mut(index).filter(|segment| !segment.lost && !segment.sacked) else {
+            return false;
+        };
+        segment.lost = true;
+        self.in_flight -= u64::from(segment.len);
+        self.lost.push(Reverse(segment.start));
+        true
+    }
+
+    /// Books the arrival of `segment`, which was neither acknowledged nor selectively acknowledged before.
+    fn deliver(&mut self, now: Timestamp, segment: &Sent, minimum_rtt: Option<Duration>, told: &mut Delivered) {
+        told.bytes += u64::from(segment.len);
+        if !segment.lost {
+            self.in_flight -= u64::from(segment.len);
+        }
+        let rtt = now.saturating_since(segment.sent_at);
+        let resent = segment.transmissions > 1 || segment.lost;
+        // An answer sooner than a round trip after the retransmission, or after the verdict, is for an earlier transmission.
+        let early = resent && (segment.lost || minimum_rtt.is_some_and(|minimum| rtt < minimum));
+        if early || (!resent && segment.end() < self.highest) {
+            self.reordering = (self.reordering + u32::from(early || self.reordering == 0)).min(WINDOW_QUARTERS);
+        }
+        self.highest = self.highest.max(segment.end());
+        if !early && self.newest.is_none_or(|(newest, _)| segment.order > newest) {
+            self.newest = Some((segment.order, rtt));
+        }
+    }
+
+    fn log_transmission(&mut self, start: u64) -> u64 {
+        self.log.push_back(start);
+        self.log_base + (self.log.len() as u64 - 1)
+    }
+
+    fn index_of(&self, start: u64) -> Option<usize> {
+        self.sent.binary_search_by(|segment| segment.start.cmp(&start)).ok()
+    }
+}
