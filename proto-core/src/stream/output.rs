@@ -58,10 +58,7 @@ impl Connection {
     }
 
     fn poll_data(&mut self, now: Timestamp, payload: &mut [u8]) -> Option<SegmentHeader> {
-        let policy = Policy {
-            mss: self.mss,
-            push: self.push || self.params.no_delay || self.finishing,
-        };
+        let policy = Policy { mss: self.mss, push: self.push || self.params.no_delay || self.finishing };
         let offer = if core::mem::take(&mut self.probe_owed) {
             self.out.offer_probe(now, payload)
         } else {

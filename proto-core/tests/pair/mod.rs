@@ -1,5 +1,11 @@
 //! Two connections, or one and a script, over links with loss, reordering, duplication, delay and a rate, in virtual time.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    missing_debug_implementations,
+    reason = "each test file uses its part of this support code"
+)]
 
 use core::time::Duration;
 use proto_core::Timestamp;
@@ -232,7 +238,8 @@ impl Pair {
             arrival = arrival + Duration::from_micros(self.rng.below(link.delay.as_micros() as u64 / 2 + 2000));
         }
         if self.rng.below(1000) < link.duplicate {
-            self.put(arrival + Duration::from_micros(self.rng.below(3000)), side, packet.clone());
+            let later = arrival + Duration::from_micros(self.rng.below(3000));
+            self.put(later, side, packet.clone());
         }
         self.put(arrival, side, packet);
     }
