@@ -3,10 +3,10 @@
 mod pair;
 
 use core::time::Duration;
+use pair::{Link, Pair, params, pattern, reference_params};
 use proptest::prelude::*;
 use proto_core::seq::SeqNumber;
 use proto_core::stream::{Params, StreamEvent};
-use pair::{Link, Pair, params, pattern, reference_params};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -33,7 +33,11 @@ fn sequence_numbers_wrap_in_both_directions() {
         let mut written = 0;
         let (mut got, mut chunk) = (Vec::new(), vec![0; 65_536]);
         pair.run(SECOND * 60, |pair| {
-            written += pair.b().write(&data[written..]).unwrap_or(0);
+            written += {
+                let now = pair.now;
+                pair.b().write(now, &data[written..])
+            }
+            .unwrap_or(0);
             let now = pair.now;
             let taken = pair.a.read(now, &mut chunk).unwrap_or(0);
             got.extend_from_slice(&chunk[..taken]);
@@ -68,7 +72,7 @@ fn goodput(a: Params, b: Params, link: Link, warm_up: u64, seconds: u64) -> f64 
     let mut out = vec![0; 1 << 20];
     let mut total = 0_u64;
     let mut drive = |pair: &mut Pair, total: &mut u64| {
-        while pair.a.write_chunk(&mut chunk.clone()).is_ok_and(|n| n > 0) {}
+        while pair.a.write_chunk(pair.now, &mut chunk.clone()).is_ok_and(|n| n > 0) {}
         let now = pair.now;
         while let Ok(n) = pair.b().read(now, &mut out) {
             *total += n as u64;

@@ -214,11 +214,11 @@ impl Connection {
         }
     }
 
-    /// Copies bytes into the send buffer; gives how many fitted.
+    /// Copies bytes into the send buffer; gives how many fitted. Like every call of the host it carries the time.
     ///
     /// # Errors
     /// [`WriteError::Blocked`] when none did, [`WriteError::Closed`] after `finish` or the end.
-    pub fn write(&mut self, data: &[u8]) -> Result<usize, WriteError> {
+    pub fn write(&mut self, _now: Timestamp, data: &[u8]) -> Result<usize, WriteError> {
         let room = self.room_to_write()?;
         let (taken, _) = data.split_at(data.len().min(room));
         self.out.buffer.write(taken);
@@ -229,7 +229,7 @@ impl Connection {
     ///
     /// # Errors
     /// As [`Connection::write`].
-    pub fn write_chunk(&mut self, chunk: &mut Bytes) -> Result<usize, WriteError> {
+    pub fn write_chunk(&mut self, _now: Timestamp, chunk: &mut Bytes) -> Result<usize, WriteError> {
         let room = self.room_to_write()?;
         let taken = chunk.split_to(chunk.len().min(room));
         let len = taken.len();

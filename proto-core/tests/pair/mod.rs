@@ -285,7 +285,7 @@ impl Pair {
     pub fn transfer(&mut self, data: &[u8], span: Duration) -> Vec<u8> {
         let (mut written, mut got, mut chunk) = (0, Vec::with_capacity(data.len()), vec![0; 256 * 1024]);
         self.run(span, |pair| {
-            while let Ok(n) = pair.a.write(&data[written..]) {
+            while let Ok(n) = pair.a.write(pair.now, &data[written..]) {
                 if n == 0 {
                     break;
                 }
