@@ -300,6 +300,3 @@ fn emit(message: &BeaconMessage<'_>, endpoint: Endpoint, send: &mut impl FnMut(O
     send(Outgoing { socket: endpoint.socket(), to: endpoint.address(), bytes });
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

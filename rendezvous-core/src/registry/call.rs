@@ -3,7 +3,7 @@
 
 use super::Registry;
 use super::change::{Change, NodeRecord};
-use super::keys::same_secret;
+use super::keys::{same_secret, verifies};
 use super::refusal::{Handled, Refusal};
 use super::request::Request;
 use super::session::Session;
@@ -89,7 +89,7 @@ impl<'a> Call<'a> {
         let key = self.node(node)?.record.public_key;
         let signature = self.request.text("signature").filter(|signature| !signature.is_empty());
         let signature = signature.ok_or_else(Refusal::signature_required)?;
-        if !key.verifies(signed, signature) {
+        if !verifies(&key, signed, signature) {
             return Err(Refusal::signature_failed());
         }
         self.session.prove(node);

@@ -1,6 +1,7 @@
 //! Decides what is durable and under which key a store keeps it. Refuses to know stores.
 
-use super::keys::PublicKey;
+use super::keys::as_text;
+use proto_core::crypto::PublicKey;
 use proto_core::{NetworkId, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,7 @@ pub struct NodeRecord {
     /// Its id, never given to another key unless it rotates.
     pub id: u32,
     /// Its key.
+    #[serde(with = "as_text")]
     pub public_key: PublicKey,
     /// Its unique name.
     pub hostname: Option<String>,

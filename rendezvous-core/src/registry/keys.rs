@@ -1,60 +1,29 @@
-//! Decides whether a signature belongs to a key. Refuses to know who owns the key.
+//! Decides whether a signature in a request belongs to a key, and how keys are kept. Refuses to know who owns them.
 
-use core::fmt;
 use data_encoding::BASE64;
-use ed25519_dalek::{Signature, VerifyingKey};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use proto_core::crypto::{PublicKey, rust_crypto};
 
-/// A node's Ed25519 public key, 32 bytes; as text in standard base64 with padding.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PublicKey([u8; 32]);
-
-impl PublicKey {
-    /// The key a text names, `None` when it is not 32 bytes of base64 or no point a strict verifier takes.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let bytes = BASE64.decode(text.as_bytes()).ok()?.try_into().ok()?;
-        let key = VerifyingKey::from_bytes(&bytes).ok()?;
-        (!key.is_weak()).then_some(Self(bytes))
-    }
-
-    /// The base64 `signature` over `message` is this key's.
-    pub(super) fn verifies(&self, message: &str, signature: &str) -> bool {
-        let Some(bytes) = BASE64.decode(signature.as_bytes()).ok().and_then(|bytes| <[u8; 64]>::try_from(bytes).ok())
-        else {
-            return false;
-        };
-        VerifyingKey::from_bytes(&self.0)
-            .is_ok_and(|key| key.verify_strict(message.as_bytes(), &Signature::from_bytes(&bytes)).is_ok())
-    }
-}
-
-impl fmt::Display for PublicKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE64.encode(&self.0))
-    }
-}
-
-impl fmt::Debug for PublicKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PublicKey({self})")
-    }
-}
-
-impl Serialize for PublicKey {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for PublicKey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| D::Error::custom("not an Ed25519 public key in base64"))
-    }
+/// The base64 `signature` over `message` is `key`'s.
+pub(super) fn verifies(key: &PublicKey, message: &str, signature: &str) -> bool {
+    let signature = BASE64.decode(signature.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+    signature.is_some_and(|signature| key.verify_strict(rust_crypto(), message.as_bytes(), &signature))
 }
 
 /// The two secrets are the same; the time it takes tells nothing but the length.
 pub(super) fn same_secret(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |difference, (x, y)| difference | (x ^ y)) == 0
+}
+
+/// A key as text, for `serde(with)`.
+pub(super) mod as_text {
+    use proto_core::crypto::PublicKey;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    pub(in super::super) fn serialize<S: Serializer>(key: &PublicKey, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(key)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PublicKey, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
 }

@@ -22,7 +22,6 @@ mod table;
 mod trust;
 
 pub use change::{Change, JoinRule, Letter, NetworkRecord, NodeRecord, Role};
-pub use keys::PublicKey;
 pub use session::Session;
 
 use crate::limits;
@@ -224,6 +223,3 @@ fn rate_key(source: IpAddr) -> IpAddr {
         ip @ IpAddr::V4(_) => ip,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,13 +2,14 @@
 
 use super::call::{Call, Fields, fields};
 use super::change::{Change, NodeRecord};
-use super::keys::PublicKey;
+use super::keys::verifies;
 use super::rate_key;
 use super::refusal::{Handled, Refusal};
 use super::settings::claim_hostname;
 use super::state::Presence;
 use crate::limits::{MAX_NODES, MAX_OWNER_BYTES, MAX_VERSION_BYTES};
 use crate::validate;
+use proto_core::crypto::PublicKey;
 use proto_core::registry::challenge;
 use proto_core::wire::addr::Address;
 use proto_core::{NetworkId, NodeId};
@@ -23,8 +24,11 @@ pub(super) fn register(call: &mut Call<'_>) -> Handled<Fields> {
     let signed = verify_registration(call, key, listen_addr)?;
     let version = call.request.short_text("version", MAX_VERSION_BYTES)?.map(str::to_owned);
     let owner = call.request.short_text("owner", MAX_OWNER_BYTES)?.map(str::to_owned);
-    let node = match call.state().by_key(&key).map(|node| &node.record) {
-        Some(known) => welcome_back(call, known.clone(), version, owner, signed),
+    let known = call.state().by_key(&key).map(|node| node.record.clone());
+    // Whoever saw a key can register it unsigned; only its owner may rename it.
+    let may_name = signed || known.is_none();
+    let node = match known {
+        Some(known) => welcome_back(call, known, version, owner, signed),
         None => enrol(call, key, version, owner, signed)?,
     };
     let presence = Presence {
@@ -41,8 +45,14 @@ pub(super) fn register(call: &mut Call<'_>) -> Handled<Fields> {
         "public_key": key.to_string(), "observed_addr": endpoint, "protocol_version": 1,
     }));
     if let Some(name) = call.request.text("hostname").filter(|name| !name.is_empty()) {
-        // A name on an unsigned registration of a known key could be anybody's wish; set_hostname is signed.
-        let claimed = if signed || call.session.held.is_none() { claim_hostname(call, node, name) } else { Ok(()) };
+        let unchanged = call.node(node)?.record.hostname.as_deref() == Some(name);
+        let claimed = if unchanged {
+            Ok(())
+        } else if may_name {
+            claim_hostname(call, node, name)
+        } else {
+            Err(Refusal::signature_required())
+        };
         match claimed {
             Ok(()) => drop(reply.insert("hostname".to_owned(), name.into())),
             Err(refusal) => drop(reply.insert("hostname_error".to_owned(), refusal.0.into())),
@@ -58,7 +68,7 @@ fn verify_registration(call: &Call<'_>, key: PublicKey, listen_addr: &str) -> Ha
         return if ratcheted { Err(Refusal::signature_required()) } else { Ok(false) };
     };
     let key_as_sent = call.request.text("public_key").unwrap_or_default();
-    let valid = key.verifies(&challenge::register(listen_addr, key_as_sent), signature);
+    let valid = verifies(&key, &challenge::register(listen_addr, key_as_sent), signature);
     if valid { Ok(true) } else { Err(Refusal::signature_failed()) }
 }
 

@@ -1,7 +1,7 @@
 //! Reads a request's fields. A field of the wrong type counts as absent, as in the reference (control-plane section 1.2).
 
-use super::keys::PublicKey;
 use super::refusal::{Handled, Refusal};
+use proto_core::crypto::PublicKey;
 use proto_core::{NetworkId, NodeId};
 use serde_json::{Map, Value};
 
@@ -53,7 +53,7 @@ impl Request {
 
     pub(super) fn public_key(&self, field: &str) -> Handled<PublicKey> {
         let text = self.text(field).filter(|text| !text.is_empty()).ok_or_else(|| Refusal::missing(field))?;
-        PublicKey::parse(text).ok_or_else(|| Refusal::invalid(field))
+        text.parse().map_err(|_| Refusal::invalid(field))
     }
 
     /// A non-negative integer, also when it is written `1.0` or `1e3`.

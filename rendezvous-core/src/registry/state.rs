@@ -2,9 +2,9 @@
 //! whether they come from a handler now or from the store at start-up, and by liveness, which is never stored.
 
 use super::change::{Change, Letter, NetworkRecord, NodeRecord, Role};
-use super::keys::PublicKey;
 use crate::limits::{NAME_HELD_FOR, STALE_AFTER};
 use core::net::IpAddr;
+use proto_core::crypto::PublicKey;
 use proto_core::{NetworkId, NodeId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 use data_encoding::BASE64;
-use ed25519_dalek::{Signer as _, SigningKey};
+use proto_core::crypto::Identity;
 use rendezvous::{Builder, RegistryConfig, Server};
 use rendezvous_core::rate::Rate;
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
 /// A node's key and what it signs.
 pub struct Agent {
-    key: SigningKey,
+    key: Identity,
 }
 
 impl Agent {
@@ -72,15 +72,15 @@ impl Agent {
     pub fn new(seed: u32) -> Self {
         let mut bytes = [0x5a; 32];
         bytes[..4].copy_from_slice(&seed.to_be_bytes());
-        Self { key: SigningKey::from_bytes(&bytes) }
+        Self { key: Identity::from_seed(bytes) }
     }
 
     pub fn public_key(&self) -> String {
-        BASE64.encode(self.key.verifying_key().as_bytes())
+        self.key.public().to_string()
     }
 
     fn sign(&self, text: &str) -> String {
-        BASE64.encode(&self.key.sign(text.as_bytes()).to_bytes())
+        BASE64.encode(&self.key.sign(text.as_bytes()))
     }
 
     pub fn register(&self) -> Value {

@@ -1,0 +1,167 @@
+//! A registry under virtual time, and agents that sign.
+
+#![allow(dead_code, reason = "each test program uses its own part")]
+
+use data_encoding::BASE64;
+use proto_core::Timestamp;
+use proto_core::crypto::Identity;
+use rendezvous_core::{Change, Registry, RegistryConfig, Session};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+pub const WALL: u64 = 1_795_000_000;
+pub const ADMIN: &str = "root";
+
+/// Where agents come from unless a test says otherwise.
+pub fn home() -> IpAddr {
+    IpAddr::from([198, 51, 100, 7])
+}
+
+/// A registry, its clock, and everything it asked to store.
+pub struct World {
+    pub registry: Registry,
+    pub now: Timestamp,
+    pub stored: BTreeMap<String, Vec<u8>>,
+    pub notified: Vec<u32>,
+    sessions: u64,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(RegistryConfig { admin_token: Some(ADMIN.to_owned()), ..RegistryConfig::default() })
+    }
+
+    pub fn with(config: RegistryConfig) -> Self {
+        let registry = Registry::new(config);
+        Self { registry, now: Timestamp::ZERO, stored: BTreeMap::new(), notified: Vec::new(), sessions: 0 }
+    }
+
+    /// The registry as it is after a crash: nothing but what was stored.
+    pub fn restart(&mut self) {
+        let facts = self.stored.values().map(|value| Change::from_value(value).unwrap()).collect();
+        let config = RegistryConfig { admin_token: Some(ADMIN.to_owned()), ..RegistryConfig::default() };
+        self.registry = Registry::restore(config, facts);
+        self.now = Timestamp::ZERO;
+    }
+
+    pub fn session(&mut self, source: IpAddr) -> Session {
+        self.sessions += 1;
+        Session::new(self.sessions, source).with_beacon("192.0.2.1:9001".parse().ok())
+    }
+
+    pub fn pass(&mut self, span: Duration) {
+        self.now = self.now + span;
+    }
+
+    pub fn ask(&mut self, session: &mut Session, request: &Value) -> Value {
+        self.ask_bytes(session, request.to_string().as_bytes())
+    }
+
+    pub fn ask_bytes(&mut self, session: &mut Session, request: &[u8]) -> Value {
+        let wall = WALL + self.now.as_micros() / 1_000_000;
+        let outcome = self.registry.handle_frame(self.now, wall, session, request);
+        for change in &outcome.changes {
+            assert!(outcome.acknowledges, "a change behind a reply that does not wait: {change:?}");
+            match change.value() {
+                Some(value) => drop(self.stored.insert(change.key(), value)),
+                None => drop(self.stored.remove(&change.key())),
+            }
+        }
+        self.notified.extend(outcome.notify.iter().map(|node| node.0));
+        let reply: Value = serde_json::from_slice(&outcome.reply).unwrap();
+        assert!(reply["type"].as_str().is_some_and(|kind| !kind.is_empty()), "every reply has a type");
+        assert_eq!(reply["type"] == "error", outcome.refused);
+        reply
+    }
+
+    /// Asks on a connection of its own from [`home`].
+    pub fn once(&mut self, request: &Value) -> Value {
+        let mut session = self.session(home());
+        self.ask(&mut session, request)
+    }
+
+    /// Registers agent number `seed` signed from [`home`].
+    pub fn join(&mut self, seed: u8) -> Agent {
+        let mut agent = Agent::new(seed);
+        let reply = self.once(&agent.register("198.51.100.7:4000"));
+        agent.id = u32::try_from(reply["node_id"].as_u64().unwrap_or_else(|| panic!("{reply}"))).unwrap();
+        agent
+    }
+
+    /// Two agents that trust each other.
+    pub fn trust(&mut self, a: &Agent, b: &Agent) {
+        for (from, to) in [(a, b), (b, a)] {
+            let request = from.signed(json!({"type": "report_trust", "node_id": from.id, "peer_id": to.id}));
+            assert_eq!(self.once(&request)["type"], "report_trust_ok");
+        }
+    }
+
+    pub fn trusted(&mut self, a: &Agent, b: &Agent) -> bool {
+        self.once(&json!({"type": "check_trust", "node_id": a.id, "peer_id": b.id}))["trusted"] == true
+    }
+}
+
+/// A node and its key.
+pub struct Agent {
+    pub id: u32,
+    pub key: Identity,
+}
+
+impl Agent {
+    pub fn new(seed: u8) -> Self {
+        Self { id: 0, key: Identity::from_seed([seed; 32]) }
+    }
+
+    pub fn public_key(&self) -> String {
+        self.key.public().to_string()
+    }
+
+    pub fn unsigned(&self, address: &str) -> Value {
+        json!({"type": "register", "listen_addr": address, "public_key": self.public_key()})
+    }
+
+    pub fn register(&self, address: &str) -> Value {
+        let mut request = self.unsigned(address);
+        request["signature"] = self.sign(&format!("register:{address}:{}", self.public_key())).into();
+        request
+    }
+
+    pub fn sign(&self, text: &str) -> String {
+        BASE64.encode(&self.key.sign(text.as_bytes()))
+    }
+
+    /// `request` with the signature its type asks for.
+    pub fn signed(&self, mut request: Value) -> Value {
+        let number = |field: &str| request[field].as_u64().unwrap_or(0);
+        let (node, peer, network) = (number("node_id"), number("peer_id"), number("network_id"));
+        let text = match request["type"].as_str().unwrap() {
+            "resolve" => format!("resolve:{}:{node}", number("requester_id")),
+            "request_handshake" => format!("handshake:{}:{}", number("from_node_id"), number("to_node_id")),
+            "respond_handshake" => format!("respond:{node}:{peer}"),
+            kind @ ("report_trust" | "revoke_trust") => format!("{kind}:{node}:{peer}"),
+            "rotate_key" => format!("rotate:{node}:{}", request["new_public_key"].as_str().unwrap()),
+            "punch" => format!("punch:{}:{}", number("node_a"), number("node_b")),
+            kind @ ("join_network" | "leave_network") => format!("{kind}:{node}:{network}"),
+            kind => format!("{kind}:{node}"),
+        };
+        request["signature"] = self.sign(&text).into();
+        request
+    }
+
+    /// A signed request that says nothing but who asks.
+    pub fn about_me(&self, kind: &str) -> Value {
+        self.signed(json!({"type": kind, "node_id": self.id}))
+    }
+
+    pub fn set(&self, kind: &str, field: &str, value: impl Into<Value>) -> Value {
+        let mut request = self.about_me(kind);
+        request[field] = value.into();
+        request
+    }
+
+    pub fn resolve(&self, target: &Agent) -> Value {
+        self.signed(json!({"type": "resolve", "requester_id": self.id, "node_id": target.id}))
+    }
+}
