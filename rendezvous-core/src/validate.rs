@@ -80,13 +80,13 @@ fn is_public(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
             let shared = matches!(ip.octets(), [100, second, ..] if second & 0xC0 == 64);
-            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || shared)
-                && !ip.is_multicast()
-                && !ip.is_broadcast()
+            let local = ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || shared;
+            let many = ip.is_multicast() || ip.is_broadcast();
+            !(local || many)
         }
         IpAddr::V6(ip) => {
-            !(ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified())
-                && !ip.is_multicast()
+            let local = ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified();
+            !(local || ip.is_multicast())
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What the beacon promises: it tells what it sees, passes on frames of those it knows, and serves no reflector.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use proptest::prelude::*;
 use proto_core::{NodeId, Timestamp};
 use rendezvous_core::rate::Rate;

@@ -1,5 +1,7 @@
 //! Anything at all at the registry: it answers, with a type, and holds no more than its limits allow.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Agent, World, home};

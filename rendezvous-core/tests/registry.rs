@@ -1,5 +1,7 @@
 //! What the registry promises: identities, names, trust, privacy, and its words when it refuses.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{ADMIN, Agent, WALL, World, home};

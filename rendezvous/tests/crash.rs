@@ -1,5 +1,7 @@
 //! The server is killed without warning, again and again; what it acknowledged must still be there.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Agent, Client, any, builder};

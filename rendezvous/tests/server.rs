@@ -1,5 +1,7 @@
 //! The whole server on loopback: start, stop, restart, TLS and plaintext, crowds and garbage.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Agent, Client, any, builder};

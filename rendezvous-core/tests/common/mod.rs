@@ -11,55 +11,55 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub const WALL: u64 = 1_795_000_000;
-pub const ADMIN: &str = "root";
+pub(crate) const WALL: u64 = 1_795_000_000;
+pub(crate) const ADMIN: &str = "root";
 
 /// Where agents come from unless a test says otherwise.
-pub fn home() -> IpAddr {
+pub(crate) fn home() -> IpAddr {
     IpAddr::from([198, 51, 100, 7])
 }
 
 /// A registry, its clock, and everything it asked to store.
-pub struct World {
-    pub registry: Registry,
-    pub now: Timestamp,
-    pub stored: BTreeMap<String, Vec<u8>>,
-    pub notified: Vec<u32>,
+pub(crate) struct World {
+    pub(crate) registry: Registry,
+    pub(crate) now: Timestamp,
+    pub(crate) stored: BTreeMap<String, Vec<u8>>,
+    pub(crate) notified: Vec<u32>,
     sessions: u64,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(RegistryConfig { admin_token: Some(ADMIN.to_owned()), ..RegistryConfig::default() })
     }
 
-    pub fn with(config: RegistryConfig) -> Self {
+    pub(crate) fn with(config: RegistryConfig) -> Self {
         let registry = Registry::new(config);
         Self { registry, now: Timestamp::ZERO, stored: BTreeMap::new(), notified: Vec::new(), sessions: 0 }
     }
 
     /// The registry as it is after a crash: nothing but what was stored.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         let facts = self.stored.values().map(|value| Change::from_value(value).unwrap()).collect();
         let config = RegistryConfig { admin_token: Some(ADMIN.to_owned()), ..RegistryConfig::default() };
         self.registry = Registry::restore(config, facts);
         self.now = Timestamp::ZERO;
     }
 
-    pub fn session(&mut self, source: IpAddr) -> Session {
+    pub(crate) fn session(&mut self, source: IpAddr) -> Session {
         self.sessions += 1;
         Session::new(self.sessions, source).with_beacon("192.0.2.1:9001".parse().ok())
     }
 
-    pub fn pass(&mut self, span: Duration) {
+    pub(crate) fn pass(&mut self, span: Duration) {
         self.now = self.now + span;
     }
 
-    pub fn ask(&mut self, session: &mut Session, request: &Value) -> Value {
+    pub(crate) fn ask(&mut self, session: &mut Session, request: &Value) -> Value {
         self.ask_bytes(session, request.to_string().as_bytes())
     }
 
-    pub fn ask_bytes(&mut self, session: &mut Session, request: &[u8]) -> Value {
+    pub(crate) fn ask_bytes(&mut self, session: &mut Session, request: &[u8]) -> Value {
         let wall = WALL + self.now.as_micros() / 1_000_000;
         let outcome = self.registry.handle_frame(self.now, wall, session, request);
         for change in &outcome.changes {
@@ -77,13 +77,13 @@ impl World {
     }
 
     /// Asks on a connection of its own from [`home`].
-    pub fn once(&mut self, request: &Value) -> Value {
+    pub(crate) fn once(&mut self, request: &Value) -> Value {
         let mut session = self.session(home());
         self.ask(&mut session, request)
     }
 
     /// Registers agent number `seed` signed from [`home`].
-    pub fn join(&mut self, seed: u8) -> Agent {
+    pub(crate) fn join(&mut self, seed: u8) -> Agent {
         let mut agent = Agent::new(seed);
         let reply = self.once(&agent.register("198.51.100.7:4000"));
         agent.id = u32::try_from(reply["node_id"].as_u64().unwrap_or_else(|| panic!("{reply}"))).unwrap();
@@ -91,49 +91,49 @@ impl World {
     }
 
     /// Two agents that trust each other.
-    pub fn trust(&mut self, a: &Agent, b: &Agent) {
+    pub(crate) fn trust(&mut self, a: &Agent, b: &Agent) {
         for (from, to) in [(a, b), (b, a)] {
             let request = from.signed(json!({"type": "report_trust", "node_id": from.id, "peer_id": to.id}));
             assert_eq!(self.once(&request)["type"], "report_trust_ok");
         }
     }
 
-    pub fn trusted(&mut self, a: &Agent, b: &Agent) -> bool {
+    pub(crate) fn trusted(&mut self, a: &Agent, b: &Agent) -> bool {
         self.once(&json!({"type": "check_trust", "node_id": a.id, "peer_id": b.id}))["trusted"] == true
     }
 }
 
 /// A node and its key.
-pub struct Agent {
-    pub id: u32,
-    pub key: Identity,
+pub(crate) struct Agent {
+    pub(crate) id: u32,
+    pub(crate) key: Identity,
 }
 
 impl Agent {
-    pub fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         Self { id: 0, key: Identity::from_seed([seed; 32]) }
     }
 
-    pub fn public_key(&self) -> String {
+    pub(crate) fn public_key(&self) -> String {
         self.key.public().to_string()
     }
 
-    pub fn unsigned(&self, address: &str) -> Value {
+    pub(crate) fn unsigned(&self, address: &str) -> Value {
         json!({"type": "register", "listen_addr": address, "public_key": self.public_key()})
     }
 
-    pub fn register(&self, address: &str) -> Value {
+    pub(crate) fn register(&self, address: &str) -> Value {
         let mut request = self.unsigned(address);
         request["signature"] = self.sign(&format!("register:{address}:{}", self.public_key())).into();
         request
     }
 
-    pub fn sign(&self, text: &str) -> String {
+    pub(crate) fn sign(&self, text: &str) -> String {
         BASE64.encode(&self.key.sign(text.as_bytes()))
     }
 
     /// `request` with the signature its type asks for.
-    pub fn signed(&self, mut request: Value) -> Value {
+    pub(crate) fn signed(&self, mut request: Value) -> Value {
         let number = |field: &str| request[field].as_u64().unwrap_or(0);
         let (node, peer, network) = (number("node_id"), number("peer_id"), number("network_id"));
         let text = match request["type"].as_str().unwrap() {
@@ -151,17 +151,17 @@ impl Agent {
     }
 
     /// A signed request that says nothing but who asks.
-    pub fn about_me(&self, kind: &str) -> Value {
+    pub(crate) fn about_me(&self, kind: &str) -> Value {
         self.signed(json!({"type": kind, "node_id": self.id}))
     }
 
-    pub fn set(&self, kind: &str, field: &str, value: impl Into<Value>) -> Value {
+    pub(crate) fn set(&self, kind: &str, field: &str, value: impl Into<Value>) -> Value {
         let mut request = self.about_me(kind);
         request[field] = value.into();
         request
     }
 
-    pub fn resolve(&self, target: &Agent) -> Value {
+    pub(crate) fn resolve(&self, target: &Agent) -> Value {
         self.signed(json!({"type": "resolve", "requester_id": self.id, "node_id": target.id}))
     }
 }

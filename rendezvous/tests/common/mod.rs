@@ -13,12 +13,12 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// Any free port of 127.0.0.1.
-pub fn any() -> SocketAddr {
+pub(crate) fn any() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }
 
 /// A server on free ports, without rate limits.
-pub fn builder() -> Builder {
+pub(crate) fn builder() -> Builder {
     let config = RegistryConfig {
         registrations: Rate::UNLIMITED,
         requests_per_address: Rate::UNLIMITED,
@@ -30,10 +30,10 @@ pub fn builder() -> Builder {
 }
 
 /// A connection to the registry.
-pub struct Client<S = TcpStream>(pub S);
+pub(crate) struct Client<S = TcpStream>(pub(crate) S);
 
 impl Client {
-    pub async fn connect(address: SocketAddr) -> io::Result<Self> {
+    pub(crate) async fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self(stream))
@@ -42,7 +42,7 @@ impl Client {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Sends `request`, returns the reply.
-    pub async fn ask(&mut self, request: &Value) -> io::Result<Value> {
+    pub(crate) async fn ask(&mut self, request: &Value) -> io::Result<Value> {
         let text = request.to_string();
         let mut frame = u32::try_from(text.len()).unwrap().to_be_bytes().to_vec();
         frame.extend_from_slice(text.as_bytes());
@@ -55,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// As [`Client::ask`], for requests that must succeed.
-    pub async fn expect(&mut self, request: &Value) -> Value {
+    pub(crate) async fn expect(&mut self, request: &Value) -> Value {
         let reply = self.ask(request).await.unwrap();
         assert_eq!(reply["type"], format!("{}_ok", request["type"].as_str().unwrap()), "{request} -> {reply}");
         reply
@@ -63,19 +63,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 }
 
 /// A node's key and what it signs.
-pub struct Agent {
+pub(crate) struct Agent {
     key: Identity,
 }
 
 impl Agent {
     /// The agent number `seed`.
-    pub fn new(seed: u32) -> Self {
+    pub(crate) fn new(seed: u32) -> Self {
         let mut bytes = [0x5a; 32];
         bytes[..4].copy_from_slice(&seed.to_be_bytes());
         Self { key: Identity::from_seed(bytes) }
     }
 
-    pub fn public_key(&self) -> String {
+    pub(crate) fn public_key(&self) -> String {
         self.key.public().to_string()
     }
 
@@ -83,42 +83,42 @@ impl Agent {
         BASE64.encode(&self.key.sign(text.as_bytes()))
     }
 
-    pub fn register(&self) -> Value {
+    pub(crate) fn register(&self) -> Value {
         let (address, key) = ("127.0.0.1:4000", self.public_key());
         let signature = self.sign(&format!("register:{address}:{key}"));
         json!({"type": "register", "listen_addr": address, "public_key": key, "signature": signature, "version": "pilot-rs/test"})
     }
 
-    pub fn heartbeat(&self, id: u64) -> Value {
+    pub(crate) fn heartbeat(&self, id: u64) -> Value {
         json!({"type": "heartbeat", "node_id": id, "signature": self.sign(&format!("heartbeat:{id}"))})
     }
 
-    pub fn set_hostname(&self, id: u64, name: &str) -> Value {
+    pub(crate) fn set_hostname(&self, id: u64, name: &str) -> Value {
         let signature = self.sign(&format!("set_hostname:{id}"));
         json!({"type": "set_hostname", "node_id": id, "hostname": name, "signature": signature})
     }
 
-    pub fn set_visibility(&self, id: u64, public: bool) -> Value {
+    pub(crate) fn set_visibility(&self, id: u64, public: bool) -> Value {
         let signature = self.sign(&format!("set_visibility:{id}"));
         json!({"type": "set_visibility", "node_id": id, "public": public, "signature": signature})
     }
 
-    pub fn report_trust(&self, id: u64, peer: u64) -> Value {
+    pub(crate) fn report_trust(&self, id: u64, peer: u64) -> Value {
         let signature = self.sign(&format!("report_trust:{id}:{peer}"));
         json!({"type": "report_trust", "node_id": id, "peer_id": peer, "signature": signature})
     }
 
-    pub fn request_handshake(&self, id: u64, peer: u64) -> Value {
+    pub(crate) fn request_handshake(&self, id: u64, peer: u64) -> Value {
         let signature = self.sign(&format!("handshake:{id}:{peer}"));
         json!({"type": "request_handshake", "from_node_id": id, "to_node_id": peer, "justification": "why not", "signature": signature})
     }
 
-    pub fn poll(&self, id: u64) -> Value {
+    pub(crate) fn poll(&self, id: u64) -> Value {
         json!({"type": "poll_handshakes", "node_id": id, "signature": self.sign(&format!("poll_handshakes:{id}"))})
     }
 
     /// Registers on `client`; returns the id.
-    pub async fn join<S: AsyncRead + AsyncWrite + Unpin>(&self, client: &mut Client<S>) -> u64 {
+    pub(crate) async fn join<S: AsyncRead + AsyncWrite + Unpin>(&self, client: &mut Client<S>) -> u64 {
         client.expect(&self.register()).await["node_id"].as_u64().unwrap()
     }
 }
