@@ -131,7 +131,8 @@ impl Tunnel {
 }
 
 /// Who sealed a packet is who it comes from. Keepalives of some peers, empty control packets to port 0, leave their source out.
-fn source_is_bound(header: &Header, payload: &[u8], peer: NodeId) -> bool {
+#[must_use]
+pub fn source_is_bound(header: &Header, payload: &[u8], peer: NodeId) -> bool {
     let anonymous_keepalive = header.src.node == NodeId::UNASSIGNED
         && header.protocol == Protocol::Control
         && header.dst_port == 0
