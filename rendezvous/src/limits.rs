@@ -17,8 +17,6 @@ pub(crate) const STOP_DEADLINE: Duration = Duration::from_secs(5);
 /// Bytes a connection keeps for its next request.
 pub(crate) const KEPT_BUFFER: usize = 4096;
 
-/// Kernel buffers of each UDP port: a burst of two thousand full datagrams.
-pub(crate) const UDP_BUFFER: usize = 4 * 1024 * 1024;
 /// Datagrams handled before the executor runs something else.
 pub(crate) const UDP_BURST: usize = 64;
 

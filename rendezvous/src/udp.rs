@@ -1,9 +1,10 @@
 //! The beacon's UDP ports. Decides how many datagrams are handled before others get their turn.
 
 use crate::hub::Hub;
-use crate::limits::{UDP_BUFFER, UDP_BURST};
+use crate::limits::UDP_BURST;
 use core::net::SocketAddr;
 use core::time::Duration;
+use runtime_common::buffers;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::sync::Arc;
@@ -12,9 +13,9 @@ use tokio::net::UdpSocket;
 /// A UDP socket on `address` with large kernel buffers.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    // The kernel may grant less; a smaller buffer loses bursts, which the senders repair.
-    let _ = socket.set_recv_buffer_size(UDP_BUFFER);
-    let _ = socket.set_send_buffer_size(UDP_BUFFER);
+    if let Some(warning) = buffers::enlarge(&socket, buffers::WANTED)?.warning() {
+        tracing::warn!("{warning}");
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     UdpSocket::from_std(socket.into())
