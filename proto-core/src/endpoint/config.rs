@@ -26,10 +26,6 @@ pub struct Config {
     pub trust_auto_approve: bool,
     /// Answer on port 7 with what was received. Default `true`.
     pub echo: bool,
-    /// Insecure: accept and answer anonymous key exchange (PILK). Default `false`.
-    pub insecure_anonymous_exchange: bool,
-    /// Insecure: accept plaintext frames (PILT). Default `false`.
-    pub insecure_plaintext: bool,
     /// Punch commands may name private, loopback and link-local targets (closed networks and tests). Default `false`.
     pub punch_private_targets: bool,
     /// Interval of registry heartbeats. Default 60 s.
@@ -51,8 +47,6 @@ impl Default for Config {
             relay_only: false,
             trust_auto_approve: false,
             echo: true,
-            insecure_anonymous_exchange: false,
-            insecure_plaintext: false,
             punch_private_targets: false,
             heartbeat: Duration::from_secs(60),
             stream: StreamConfig::default(),
