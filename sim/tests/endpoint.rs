@@ -1,11 +1,9 @@
 //! Two and more endpoints on a virtual network: what a host sees of dialling, streams, datagrams, pings and trust.
 
-mod support;
-
 use proto_core::endpoint::{CloseReason, DialError, Outcome, PathKind, ReadError, TrustCommand};
 use proto_core::{Config, Event};
 use std::time::Duration;
-use support::{Link, Net, node, pattern, target};
+use sim::{Link, Net, node, pattern, target};
 
 const SECOND: Duration = Duration::from_secs(1);
 

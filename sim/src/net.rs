@@ -1,9 +1,7 @@
-//! Endpoints on a virtual network in virtual time: the seed of the simulator.
-//!
-//! Every run is decided by its seed. Links delay, lose, reorder and duplicate; nothing else happens on its own.
+//! Endpoints, boxes and the rendezvous on one event heap. Links delay, lose, reorder and duplicate; nothing else happens on its own.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
+use crate::nat::NatBox;
+use crate::rendezvous::{Rendezvous, wall};
 use proto_core::crypto::{Identity, rust_crypto};
 use proto_core::rng::Rng;
 use proto_core::wire::{Address, SocketAddress};
@@ -33,30 +31,45 @@ impl Default for Link {
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Arrival {
+    Datagram { from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },
+    RegistryOpen { host: usize },
+    ToRegistry { host: usize, pipe: u64, bytes: Vec<u8> },
+    FromRegistry { host: usize, pipe: u64, bytes: Vec<u8> },
+    RegistryLost { host: usize, pipe: u64 },
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct InFlight {
     at: Timestamp,
     order: u64,
-    from: SocketAddr,
-    to: SocketAddr,
-    bytes: Vec<u8>,
+    what: Arrival,
 }
 
 /// One endpoint and what it told.
 #[derive(Debug)]
 pub struct Host {
+    /// The endpoint.
     pub endpoint: Endpoint,
+    /// Its own address, behind its box if it has one.
     pub address: SocketAddr,
+    /// Everything it told, in order.
     pub events: Vec<Event>,
+    /// Datagrams it sent.
     pub sent: u64,
+    /// The box it is behind, by its place in [`Net::boxes`].
+    pub behind: Option<usize>,
+    /// Which registry connection is the present one.
+    pipe: u64,
 }
 
-struct Collect<'a> {
+struct Collect {
     buffer: Vec<u8>,
     sent: Vec<(SocketAddr, Vec<u8>)>,
-    events: &'a mut Vec<Event>,
+    told: Vec<Event>,
 }
 
-impl Sink for Collect<'_> {
+impl Sink for Collect {
     fn transmit_buffer(&mut self) -> Option<TransmitBuf<'_>> {
         Some(TransmitBuf { bytes: &mut self.buffer, max_segments: 16 })
     }
@@ -69,15 +82,23 @@ impl Sink for Collect<'_> {
     }
 
     fn event(&mut self, event: Event) {
-        self.events.push(event);
+        self.told.push(event);
     }
 }
 
 /// The network.
+#[derive(Debug)]
 pub struct Net {
+    /// The time.
     pub now: Timestamp,
+    /// What the network does to each datagram.
     pub link: Link,
+    /// All hosts.
     pub hosts: Vec<Host>,
+    /// All NAT boxes.
+    pub boxes: Vec<NatBox>,
+    /// The rendezvous, if there is one.
+    pub rendezvous: Option<Rendezvous>,
     /// Addresses whose datagrams are lost both ways.
     pub cut: Vec<SocketAddr>,
     /// Every datagram ever sent, in order, when switched on.
@@ -127,6 +148,8 @@ impl Net {
             now: Timestamp::from_micros(1_000_000),
             link,
             hosts: Vec::new(),
+            boxes: Vec::new(),
+            rendezvous: None,
             cut: Vec::new(),
             log: None,
             in_flight: BinaryHeap::new(),
@@ -137,10 +160,42 @@ impl Net {
         let count = configs.len();
         for (index, (config, trusts)) in configs.into_iter().enumerate() {
             let endpoint = start(index, count, config, trusts, rng.bytes(), net.now);
-            net.by_address.insert(address(index), index);
-            net.hosts.push(Host { endpoint, address: address(index), events: Vec::new(), sent: 0 });
+            net.add_host(endpoint, address(index), None);
         }
         net
+    }
+
+    /// No host yet, and a rendezvous whose beacon has two ports.
+    #[must_use]
+    pub fn with_rendezvous(seed: u8, link: Link) -> Self {
+        let mut net = Self::new(seed, link, Vec::new());
+        let beacons = [9001, 9002].map(|port| SocketAddr::from(([198, 51, 100, 1], port)));
+        net.rendezvous = Some(Rendezvous::new(beacons.to_vec()));
+        net
+    }
+
+    /// An agent that finds the others through the rendezvous, behind the box `behind` or on the open network.
+    pub fn add_agent(&mut self, hostname: &str, behind: Option<usize>) -> usize {
+        let index = self.hosts.len();
+        let beacons = self.rendezvous.as_ref().map(|server| server.beacons.clone()).unwrap_or_default();
+        let config = Config { registry: true, beacons, hostname: Some(hostname.to_owned()), ..Config::default() };
+        let seed = self.rng.bytes();
+        let mut endpoint = Endpoint::new(Arc::new(config), identity(index), rust_crypto(), seed, self.now);
+        endpoint.handle_input(self.now, Input::WallClock(wall(self.now)));
+        let octet = u8::try_from(index + 1).unwrap();
+        let address = match behind {
+            Some(_) => SocketAddr::from(([10, 0, octet, 2], 4000)),
+            None => address(index),
+        };
+        endpoint.handle_input(self.now, Input::LocalAddresses(&[address]));
+        self.add_host(endpoint, address, behind);
+        self.drain(index);
+        index
+    }
+
+    fn add_host(&mut self, endpoint: Endpoint, address: SocketAddr, behind: Option<usize>) {
+        self.by_address.insert(address, self.hosts.len());
+        self.hosts.push(Host { endpoint, address, events: Vec::new(), sent: 0, behind, pipe: 0 });
     }
 
     /// A host's process ends without a word and another one takes its place, with the same identity.
@@ -159,12 +214,61 @@ impl Net {
 
     fn drain(&mut self, index: usize) {
         let host = &mut self.hosts[index];
-        let mut sink = Collect { buffer: vec![0; 65_536], sent: Vec::new(), events: &mut host.events };
+        let mut sink = Collect { buffer: vec![0; 65_536], sent: Vec::new(), told: Vec::new() };
         drive(&mut host.endpoint, self.now, &mut sink);
-        let (sent, from) = (sink.sent, host.address);
+        let (sent, from, told) = (sink.sent, host.address, sink.told);
         host.sent += sent.len() as u64;
+        for event in told {
+            self.carry(index, &event);
+            self.hosts[index].events.push(event);
+        }
         for (to, bytes) in sent {
+            let from = match self.hosts[index].behind {
+                Some(nat) => self.boxes[nat].outbound(from, to),
+                None => from,
+            };
             self.send(from, to, bytes);
+        }
+    }
+
+    /// Does what an event asks of the host.
+    fn carry(&mut self, host: usize, event: &Event) {
+        match event {
+            Event::RegistryConnect => {
+                self.hosts[host].pipe += 1;
+                self.schedule(Arrival::RegistryOpen { host });
+            }
+            Event::RegistrySend(bytes) => {
+                let pipe = self.hosts[host].pipe;
+                self.schedule(Arrival::ToRegistry { host, pipe, bytes: bytes.to_vec() });
+            }
+            Event::RegistryDisconnect => self.hosts[host].pipe += 1,
+            _ => {}
+        }
+    }
+
+    fn schedule(&mut self, what: Arrival) {
+        self.order += 1;
+        let at = self.now + self.link.delay;
+        self.in_flight.push(Reverse(InFlight { at, order: self.order, what }));
+    }
+
+    /// The rendezvous ends without a word: every connection to it breaks.
+    pub fn stop_rendezvous(&mut self) {
+        if let Some(server) = &mut self.rendezvous {
+            server.down = true;
+        }
+        for host in 0..self.hosts.len() {
+            let pipe = self.hosts[host].pipe;
+            self.schedule(Arrival::RegistryLost { host, pipe });
+        }
+    }
+
+    /// It starts again with what it had stored.
+    pub fn start_rendezvous(&mut self) {
+        if let Some(server) = &mut self.rendezvous {
+            server.restart();
+            server.down = false;
         }
     }
 
@@ -184,7 +288,8 @@ impl Net {
                 at = at + self.link.delay / 2;
             }
             self.order += 1;
-            self.in_flight.push(Reverse(InFlight { at, order: self.order, from, to, bytes: bytes.clone() }));
+            let what = Arrival::Datagram { from, to, bytes: bytes.clone() };
+            self.in_flight.push(Reverse(InFlight { at, order: self.order, what }));
         }
     }
 
@@ -204,18 +309,8 @@ impl Net {
         };
         self.now = self.now.max(next);
         if arrival == Some(next) {
-            let Some(Reverse(mut datagram)) = self.in_flight.pop() else { return true };
-            if let Some(index) = self.by_address.get(&datagram.to).copied() {
-                let input = Input::Datagram {
-                    via: SocketId(0),
-                    from: datagram.from,
-                    to: None,
-                    ecn: None,
-                    data: &mut datagram.bytes,
-                };
-                self.hosts[index].endpoint.handle_input(self.now, input);
-                self.drain(index);
-            }
+            let Some(Reverse(arrived)) = self.in_flight.pop() else { return true };
+            self.arrive(arrived.what);
         } else if let Some((_, index)) = timer {
             self.hosts[index].endpoint.handle_timeout(self.now);
             let again = self.hosts[index].endpoint.poll_timeout();
@@ -226,6 +321,62 @@ impl Net {
             );
         }
         true
+    }
+
+    fn arrive(&mut self, what: Arrival) {
+        match what {
+            Arrival::Datagram { from, to, bytes } => self.datagram_arrives(from, to, bytes),
+            Arrival::RegistryOpen { host } => {
+                let source = match self.hosts[host].behind {
+                    Some(nat) => SocketAddr::new(self.boxes[nat].external, 50_000),
+                    None => self.hosts[host].address,
+                };
+                let open = self.rendezvous.as_mut().filter(|server| !server.down).map(|server| server.open(host, source));
+                self.tell(host, if open.is_some() { Input::RegistryConnected } else { Input::RegistryClosed });
+            }
+            Arrival::ToRegistry { host, pipe, bytes } => {
+                let now = self.now;
+                let Some(server) = self.rendezvous.as_mut().filter(|server| !server.down) else { return };
+                if pipe != self.hosts[host].pipe {
+                    return;
+                }
+                let (replies, datagrams) = server.handle_registry(now, host, &bytes);
+                self.schedule(Arrival::FromRegistry { host, pipe, bytes: replies });
+                for (from, to, bytes) in datagrams {
+                    self.send(from, to, bytes);
+                }
+            }
+            Arrival::FromRegistry { host, pipe, bytes } if pipe == self.hosts[host].pipe => {
+                self.tell(host, Input::RegistryData(&bytes));
+            }
+            Arrival::RegistryLost { host, pipe } if pipe == self.hosts[host].pipe => {
+                self.tell(host, Input::RegistryClosed);
+            }
+            Arrival::FromRegistry { .. } | Arrival::RegistryLost { .. } => {}
+        }
+    }
+
+    fn tell(&mut self, host: usize, input: Input<'_>) {
+        self.hosts[host].endpoint.handle_input(self.now, input);
+        self.drain(host);
+    }
+
+    fn datagram_arrives(&mut self, from: SocketAddr, to: SocketAddr, mut bytes: Vec<u8>) {
+        let now = self.now;
+        if let Some(server) = self.rendezvous.as_mut().filter(|server| server.beacons.contains(&to)) {
+            if !server.down {
+                for (from, to, bytes) in server.handle_datagram(now, to, from, &mut bytes) {
+                    self.send(from, to, bytes);
+                }
+            }
+            return;
+        }
+        let inside = match self.boxes.iter().find(|nat| nat.external == to.ip()) {
+            Some(nat) => nat.inbound(to.port(), from),
+            None => Some(to),
+        };
+        let Some(host) = inside.and_then(|inside| self.by_address.get(&inside).copied()) else { return };
+        self.tell(host, Input::Datagram { via: SocketId(0), from, to: None, ecn: None, data: &mut bytes });
     }
 
     /// Lets `span` pass.
