@@ -331,7 +331,8 @@ impl Net {
                     Some(nat) => SocketAddr::new(self.boxes[nat].external, 50_000),
                     None => self.hosts[host].address,
                 };
-                let open = self.rendezvous.as_mut().filter(|server| !server.down).map(|server| server.open(host, source));
+                let open =
+                    self.rendezvous.as_mut().filter(|server| !server.down).map(|server| server.open(host, source));
                 self.tell(host, if open.is_some() { Input::RegistryConnected } else { Input::RegistryClosed });
             }
             Arrival::ToRegistry { host, pipe, bytes } => {

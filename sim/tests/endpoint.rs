@@ -2,8 +2,8 @@
 
 use proto_core::endpoint::{CloseReason, DialError, Outcome, PathKind, ReadError, TrustCommand};
 use proto_core::{Config, Event};
-use std::time::Duration;
 use sim::{Link, Net, node, pattern, target};
+use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -98,7 +98,13 @@ fn datagrams_and_pings_arrive() {
     net.run_for(SECOND);
     let path = PathKind::Direct(net.hosts[0].address);
     let rtt = Duration::from_millis(10);
-    assert!(net.saw(1, &Event::Completed(ping, Outcome::Pong { rtt, path })), "{:?}", net.hosts[1].events);
+    assert!(
+        net.saw(1, &Event::Completed(ping, Outcome::Pong { rtt, path })),
+        "{:?} {:?} {:?}",
+        net.hosts[1].events,
+        net.hosts[0].endpoint.status().drops,
+        net.hosts[1].endpoint.status().drops
+    );
 }
 
 #[test]

@@ -41,7 +41,8 @@ fn trust_each_other(net: &mut Net) {
     }
     let (a, b) = (number(net, 0), number(net, 1));
     net.run_until(3 * SECOND, |net| {
-        net.saw(0, &Event::TrustChanged { node: b, trusted: true }) && net.saw(1, &Event::TrustChanged { node: a, trusted: true })
+        net.saw(0, &Event::TrustChanged { node: b, trusted: true })
+            && net.saw(1, &Event::TrustChanged { node: a, trusted: true })
     });
 }
 
@@ -122,7 +123,9 @@ fn revoked_trust_ends_streams_and_answers() {
     net.run_until(5 * SECOND, |net| net.saw(1, &Event::TrustChanged { node: a, trusted: false }));
     let target = SocketAddress::new(Address::backbone(a), 7);
     let stream = net.act(1, |endpoint, now| endpoint.dial(now, target)).unwrap();
-    net.run_until(5 * SECOND, |net| net.hosts[1].events.iter().any(|event| matches!(event, Event::DialFailed(id, _) if *id == stream)));
+    net.run_until(5 * SECOND, |net| {
+        net.hosts[1].events.iter().any(|event| matches!(event, Event::DialFailed(id, _) if *id == stream))
+    });
 }
 
 #[test]
@@ -136,7 +139,10 @@ fn a_rendezvous_that_dies_disturbs_nobody_and_forgets_nothing() {
     assert!(!registered(&net, 0));
     let ping = net.act(0, |endpoint, now| endpoint.ping(now, numbers[1], SECOND));
     net.run_until(SECOND, |net| {
-        net.hosts[0].events.iter().any(|event| matches!(event, Event::Completed(id, Outcome::Pong { .. }) if *id == ping))
+        net.hosts[0]
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::Completed(id, Outcome::Pong { .. }) if *id == ping))
     });
     net.run_for(20 * SECOND);
     net.start_rendezvous();

@@ -104,12 +104,12 @@ impl Endpoint {
         if header.dst_port == OPTIONS_PORT {
             return self.handle_hello(sender, payload);
         }
-        if header.dst_port != 0 {
-            return self.drops.count("control_to_unknown_port");
-        }
         // Never answer a control packet with ACK: two daemons would go on for ever (data-plane section 7.2).
         if header.flags.contains(Flags::ACK) {
             return self.handle_pong(sender, route, payload);
+        }
+        if header.dst_port != 0 {
+            return self.drops.count("control_to_unknown_port");
         }
         if header.src_port == 0 && payload.is_empty() {
             return;

@@ -186,9 +186,14 @@ impl Endpoint {
     /// Writes the next datagram, or the next batch of equal ones to the same address, into `out`.
     pub fn poll_transmit(&mut self, now: Timestamp, out: &mut TransmitBuf<'_>) -> Option<Transmit> {
         self.advance(now);
-        let transmit = match self.transmit_small(out) {
-            Some(transmit) => transmit,
-            None => self.transmit_streams(out)?,
+        let transmit = loop {
+            if let Some(transmit) = self.transmit_small(out).or_else(|| self.transmit_streams(out)) {
+                break transmit;
+            }
+            // What was sent moved deadlines of paths and tunnels; they may even want something for it.
+            if !self.settle_peers() {
+                return None;
+            }
         };
         let datagrams = transmit.segment.map_or(1, |size| transmit.len.div_ceil(size.max(1)));
         self.totals.bytes_sent += transmit.len as u64;

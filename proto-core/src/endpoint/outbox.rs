@@ -110,6 +110,7 @@ impl Endpoint {
             write_relay_header(out, self.node?, packet.node).ok()?;
         }
         peer.sent(now, route, end);
+        self.dirty.insert(packet.node);
         Some((via, to, end))
     }
 }

@@ -110,6 +110,9 @@ impl Peer {
         self.path.handle_frame(now, route, bytes, proof);
         if proof != Proof::Unproven {
             self.bytes_received += bytes as u64;
+        }
+        // Without a session an answer goes to whoever speaks, within the amplification limit; with one, only to who proved something.
+        if proof != Proof::Unproven || !self.tunnel.is_established() {
             self.last_route = Some(route);
         }
     }

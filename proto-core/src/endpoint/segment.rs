@@ -68,6 +68,7 @@ impl Endpoint {
                 }
             }
         }
+        self.dirty.insert(node);
         (transmit.len > 0).then_some(transmit)
     }
 

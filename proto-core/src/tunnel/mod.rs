@@ -340,6 +340,10 @@ impl Tunnel {
                     self.act(Action::Probe(sending));
                 }
                 self.act(Action::Probe(id));
+                // A restarted peer that lost our answer has no key to prove anything with.
+                if self.pacing.allow_new_key_reply(self.now) {
+                    self.act(Action::ReplyExchange);
+                }
             }
             Some(CandidateStep::Discard) => self.candidate = None,
             Some(CandidateStep::Use) => self.send_under(id),
