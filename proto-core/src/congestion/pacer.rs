@@ -20,6 +20,8 @@ pub struct Pacer {
     rate: u64,
     tokens: u64,
     refilled: Timestamp,
+    /// Nothing may leave before this time, however often somebody asks: bursts stay whole.
+    resume: Timestamp,
 }
 
 impl Pacer {
@@ -41,16 +43,23 @@ impl Pacer {
     }
 
     /// Sending may go on now, or not before the time given.
+    ///
+    /// # Errors
+    /// The time to wait for.
     pub fn allow(&mut self, now: Timestamp) -> Result<(), Timestamp> {
         if self.rate == 0 {
             return Ok(());
+        }
+        if now < self.resume {
+            return Err(self.resume);
         }
         self.refill(now);
         if self.tokens > 0 {
             return Ok(());
         }
         // Wait for half a burst, so that what leaves then is a batch again.
-        Err(now + self.time_for(self.burst() / 2))
+        self.resume = now + self.time_for(self.burst() / 2);
+        Err(self.resume)
     }
 
     /// `bytes` left. The last segment of a burst may overdraw it; the remainder is forgiven.
@@ -74,7 +83,6 @@ impl Pacer {
 
     fn time_for(&self, bytes: u64) -> Duration {
         let micros = bytes.saturating_mul(MICROS_PER_SECOND).checked_div(self.rate).unwrap_or(0);
-        // Never longer than a few timer ticks more than the burst time, nor shorter than one microsecond.
         Duration::from_micros(micros.max(1))
     }
 }

@@ -39,19 +39,27 @@ impl Connection {
     pub fn abort(&mut self, reason: CloseReason) {
         let told_peer = self.handshake_was_sent()
             && matches!(self.state, State::SynSent | State::SynReceived | State::Established | State::FinWait);
-        if self.move_on(Cue::Aborted) {
+        if self.cut(reason) {
             self.reset_owed = told_peer;
-            self.end(reason);
         }
     }
 
     pub(super) fn on_reset(&mut self, segment: &Segment<'_>) {
         // The reference sends zeros, so nothing can be checked (data-plane section 6.12); but an RST that names another SYN is not ours.
         let foreign = self.state == State::SynSent && segment.ack.0 != 0 && segment.ack != self.handshake.isn + 1;
-        if !foreign && self.move_on(Cue::Aborted) {
+        if !foreign && self.cut(CloseReason::Reset) {
             self.reset_owed = false;
-            self.end(CloseReason::Reset);
         }
+    }
+
+    /// Closes without another word. A dial that failed has nothing to read.
+    fn cut(&mut self, reason: CloseReason) -> bool {
+        self.reader_done |= self.state == State::SynSent;
+        let cut = self.move_on(Cue::Aborted);
+        if cut {
+            self.end(reason);
+        }
+        cut
     }
 
     /// The peer's FIN and everything before it is here.
@@ -78,16 +86,11 @@ impl Connection {
 
     pub(super) fn on_fin_acknowledged(&mut self, now: Timestamp) {
         if self.move_on(Cue::FinAcknowledged) {
-            let idle = self.reason.is_some();
-            self.events_finished_unless(idle);
+            if self.reason.is_none() {
+                self.events.finished();
+            }
             self.end(CloseReason::Finished);
             self.timers.set(StreamTimer::Linger, now + REST);
-        }
-    }
-
-    fn events_finished_unless(&mut self, ended: bool) {
-        if !ended {
-            self.events.finished();
         }
     }
 
@@ -166,9 +169,7 @@ impl Connection {
 
     /// Nobody acknowledges our FIN. All data was acknowledged before it, so nothing is lost but the peer's word.
     fn give_up_on_fin(&mut self) {
-        if self.move_on(Cue::Aborted) {
-            self.end(CloseReason::RetransmissionLimit);
-        }
+        self.cut(CloseReason::RetransmissionLimit);
     }
 
     /// Tells the end, once, and stops everything that belongs to a living connection.

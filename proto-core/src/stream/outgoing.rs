@@ -16,8 +16,8 @@ use core::time::Duration;
 const DUPLICATE_THRESHOLD: u32 = 3;
 /// Transmissions of one segment at most (data-plane section 6.8).
 const MAX_TRANSMISSIONS: u8 = 8;
-/// How long a peer may wait with an acknowledgement.
-const PEER_ACK_DELAY: Duration = Duration::from_millis(40);
+/// How long a peer may wait with an acknowledgement, and a timer's tick more.
+const PEER_ACK_DELAY: Duration = Duration::from_millis(50);
 
 /// Where loss recovery stands; it ends when everything sent before it began is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,8 @@ pub(super) struct Outgoing {
     tail_probed: bool,
     /// The last poll ended because the congestion window was full.
     window_limited: bool,
+    /// The first retransmission of a recovery leaves whatever the window says (RFC 6675 section 5).
+    retransmit_now: bool,
     pub(super) probing: bool,
 }
 
@@ -105,6 +107,7 @@ impl Outgoing {
             duplicates: 0,
             tail_probed: false,
             window_limited: false,
+            retransmit_now: false,
             probing: false,
         }
     }
@@ -182,8 +185,12 @@ impl Outgoing {
         let partial = advanced && matches!(self.recovery, Recovery::Fast(_));
         let third = self.duplicates == DUPLICATE_THRESHOLD && self.recovery == Recovery::None;
         let once = self.board.first().is_some_and(|segment| segment.transmissions == 1);
-        if (third || (partial && once)) && self.board.mark_first_lost() && third {
-            self.enter_recovery(self.board.in_flight());
+        let outstanding = self.board.in_flight();
+        if (third || (partial && once)) && self.board.mark_first_lost() {
+            self.retransmit_now = true;
+            if third {
+                self.enter_recovery(outstanding);
+            }
         }
     }
 
@@ -200,6 +207,7 @@ impl Outgoing {
 
     fn enter_recovery(&mut self, outstanding: u64) {
         self.recovery = Recovery::Fast(self.next);
+        self.retransmit_now = true;
         self.control.on_loss(outstanding);
     }
 
@@ -208,7 +216,8 @@ impl Outgoing {
         if let Some(segment) = self.board.next_lost() {
             let len = segment.len as usize;
             let Some(out) = out.get_mut(..len) else { return Offer::Nothing };
-            if !self.fits(u64::from(segment.len)) {
+            let unconditional = core::mem::take(&mut self.retransmit_now);
+            if !unconditional && !self.fits(u64::from(segment.len)) {
                 return Offer::Nothing;
             }
             if let Err(until) = self.pacer.allow(now) {

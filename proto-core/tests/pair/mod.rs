@@ -1,5 +1,6 @@
 //! Two connections, or one and a script, over links with loss, reordering, duplication, delay and a rate, in virtual time.
 #![allow(
+    clippy::panic,
     dead_code,
     unreachable_pub,
     missing_docs,
@@ -167,7 +168,8 @@ impl Pair {
     }
 
     pub fn b(&mut self) -> &mut Connection {
-        self.b.as_mut().expect("the SYN arrived")
+        let Some(b) = self.b.as_mut() else { panic!("no SYN arrived") };
+        b
     }
 
     /// Steps until `done` or `span` is over; `done` may also read and write.
