@@ -1,4 +1,5 @@
 //! The client against a daemon of a few lines.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test that cannot go on has failed the test")]
 
 use bytes::Bytes;
 use driver::ipc::{Frame, Reply, Request, command};

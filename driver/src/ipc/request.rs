@@ -214,6 +214,10 @@ impl Request {
                 name if name.is_empty() => return Err(missing("resolve_hostname: missing hostname")),
                 name => Self::ResolveHostname(name),
             },
+            command::MANAGED => match fields.rest() {
+                raw if raw.is_empty() => return Err(missing("managed: missing sub-command")),
+                raw => Self::Managed(raw),
+            },
             command::SET_VISIBILITY => {
                 Self::SetVisibility(fields.u8().ok_or(missing("set_visibility: missing value"))? != 0)
             }
@@ -245,7 +249,6 @@ impl Request {
             command::SET_TAGS => Self::SetTags(fields.rest()),
             command::SET_WEBHOOK => Self::SetWebhook(fields.text()),
             command::HEALTH => Self::Health,
-            command::MANAGED => Self::Managed(fields.rest()),
             command::ROTATE_KEY => Self::RotateKey,
             command::MY_POLO => Self::MyPolo,
             command::CANCEL_DIAL => Self::CancelDial,

@@ -52,7 +52,7 @@ fn requests() -> impl Strategy<Value = Request> {
         any::<bool>().prop_map(Request::SetVisibility),
         any::<bool>().prop_map(Request::SetTaskExec),
         bytes().prop_map(Request::SetTags),
-        bytes().prop_map(Request::Managed),
+        proptest::collection::vec(any::<u8>(), 1..64).prop_map(|raw| Request::Managed(raw.into())),
         bytes().prop_map(Request::SignEnvelope),
         any::<u32>().prop_map(Request::PreferDirect),
         any::<u8>().prop_map(Request::Hello),

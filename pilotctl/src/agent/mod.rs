@@ -102,10 +102,8 @@ impl Agent {
 
     /// Any request to the registry, and its reply.
     pub(crate) async fn registry(&self, request: Registry) -> Outcome<Value> {
-        match self.node.registry_request(request).await.map_err(|closed| closed.to_string())? {
-            Reply::Registry(reply) => Ok(reply),
-            other => Err(failure(other)),
-        }
+        let outcome = self.node.registry_request(request).await.map_err(|closed| closed.to_string())?;
+        if let Reply::Registry(reply) = outcome { Ok(reply) } else { Err(failure(outcome)) }
     }
 
     pub(crate) async fn trust_request(&self, node: NodeId, justification: &str) -> Outcome<&'static str> {
@@ -299,10 +297,8 @@ async fn serve_events(mut listener: Listener, node: Node) {
 }
 
 fn trust_outcome(outcome: std::result::Result<Reply, NodeClosed>) -> Outcome<&'static str> {
-    match outcome.map_err(|closed| closed.to_string())? {
-        Reply::Trust(status) => Ok(status),
-        other => Err(failure(other)),
-    }
+    let outcome = outcome.map_err(|closed| closed.to_string())?;
+    if let Reply::Trust(status) = outcome { Ok(status) } else { Err(failure(outcome)) }
 }
 
 /// Why a command was not carried out; the words decide the exit status, see [`driver::ErrorKind`].

@@ -125,6 +125,13 @@ pub(crate) enum Command {
         /// Private: trusted peers only
         visibility: Visibility,
     },
+    #[command(flatten)]
+    Offline(OfflineCommand),
+}
+
+/// What needs neither a daemon nor a network.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OfflineCommand {
     /// Shell completions
     Completions {
         /// The shell

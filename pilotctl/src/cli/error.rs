@@ -118,10 +118,12 @@ impl From<DriverError> for CliError {
     fn from(error: DriverError) -> Self {
         let kind = Kind::from(error.kind());
         let made = Self::new(kind, &error);
-        match kind {
-            Kind::NotRunning => made.hint("start it with `pilotctl daemon start`"),
-            Kind::PermissionDenied => made.hint("trust must be given on both sides: `pilotctl trust add PEER`"),
-            _ => made,
+        if kind == Kind::NotRunning {
+            made.hint("start it with `pilotctl daemon start`")
+        } else if kind == Kind::PermissionDenied {
+            made.hint("trust must be given on both sides: `pilotctl trust add PEER`")
+        } else {
+            made
         }
     }
 }

@@ -8,7 +8,7 @@ mod words;
 pub(crate) use error::{CliError, Kind, Result};
 pub(crate) use output::Output;
 
-use args::{Arguments, Command};
+use args::Arguments;
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
@@ -71,9 +71,6 @@ fn run(arguments: Arguments, output: Output) -> Result<()> {
     let paths = crate::state::Paths::find(arguments.instance.as_deref(), arguments.socket)?;
     let context =
         Context { output, paths, timeout: arguments.timeout, instance: arguments.instance, verbose: arguments.verbose };
-    if let Command::Completions { .. } | Command::Man { .. } | Command::Version = &arguments.command {
-        return crate::commands::meta::run(&context, arguments.command);
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         // Servers stop by themselves on the first signal, in order.

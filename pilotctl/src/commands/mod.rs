@@ -6,7 +6,7 @@ mod demo;
 mod file;
 mod identity;
 mod lists;
-pub(crate) mod meta;
+mod meta;
 mod msg;
 mod nc;
 mod peer;
@@ -42,6 +42,6 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
         Command::Identity(command) => identity::identity(context, command).await,
         Command::Name(command) => identity::name(context, command).await,
         Command::Visibility { visibility } => identity::visibility(context, visibility).await,
-        Command::Completions { .. } | Command::Man { .. } | Command::Version => meta::run(context, command),
+        Command::Offline(command) => meta::run(context, command),
     }
 }

@@ -5,7 +5,7 @@ use super::session::{MAX_PORTS, Session};
 use super::streams::Outgoing;
 use crate::agent::{Agent, TrustEntry};
 use bytes::Bytes;
-use driver::ipc::{HandshakeCommand, NetworkCommand, Reply, Request};
+use driver::ipc::{HandshakeCommand, NetworkCommand, Reply, Request, command};
 use proto_core::NodeId;
 use proto_core::ids::NetworkId;
 use proto_core::registry::Request as Registry;
@@ -80,29 +80,35 @@ pub(super) async fn answer(session: &Arc<Session>, command: u8, request: Request
         Request::Deregister => registry(agent, "deregister", Registry::Deregister).await?,
         Request::SetTags(json) => set_tags(agent, &json).await?,
         Request::Network(sub) => network(agent, sub).await?,
-        other => return unsupported(&other),
+        Request::SetWebhook(_)
+        | Request::SetTaskExec(_)
+        | Request::MyPolo
+        | Request::Managed(_)
+        | Request::RotateKey
+        | Request::Broadcast { .. }
+        | Request::PreferDirect(_)
+        | Request::SubmitBadge(_)
+        | Request::EnrollRecovery(_)
+        | Request::SignEnvelope(_)
+        | Request::VerifyEnvelope(_) => return Err(unsupported(command - 1).to_owned()),
+        // The reader has dealt with these: they have no answer, and no way to here.
+        Request::Send { .. } | Request::SendTo { .. } | Request::CancelDial => return Err("no answer".to_owned()),
     };
     Ok(payload(command, json.to_string().into()))
 }
 
 /// What this daemon does not do, in words: never silence.
-fn unsupported(request: &Request) -> Result<Answer, String> {
-    Err(match request {
-        Request::SetWebhook(_) => "set_webhook: not supported: any local client could take the events away",
-        Request::SetTaskExec(_) => "set_task_exec: not supported: tasks left the protocol",
-        Request::MyPolo => "my_polo: not supported: scores left the protocol",
-        Request::Managed(raw) if raw.is_empty() => "managed: missing sub-command",
-        Request::Managed(_) => "managed: no active managed networks",
-        Request::RotateKey => "rotate_key: not supported by this version",
-        Request::Broadcast { .. } => "broadcast: not supported: no admin token configured",
-        Request::PreferDirect(_) => "prefer_direct: not supported: direct paths are always preferred",
-        Request::SubmitBadge(_) => "submit_badge: not supported by this version",
-        Request::EnrollRecovery(_) => "enroll_recovery: not supported by this version",
-        Request::SignEnvelope(_) => "sign_envelope: not supported by this version",
-        Request::VerifyEnvelope(_) => "verify_envelope: not supported by this version",
+const fn unsupported(request: u8) -> &'static str {
+    match request {
+        command::SET_WEBHOOK => "set_webhook: not supported: any local client could take the events away",
+        command::SET_TASK_EXEC => "set_task_exec: not supported: tasks left the protocol",
+        command::MY_POLO => "my_polo: not supported: scores left the protocol",
+        command::MANAGED => "managed: no active managed networks",
+        command::ROTATE_KEY => "rotate_key: not supported by this version",
+        command::BROADCAST => "broadcast: not supported: no admin token configured",
+        command::PREFER_DIRECT => "prefer_direct: not supported: direct paths are always preferred",
         _ => "not supported by this version",
     }
-    .to_owned())
 }
 
 fn payload(command: u8, payload: Bytes) -> Answer {

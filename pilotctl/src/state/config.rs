@@ -89,9 +89,12 @@ fn read(path: &Path) -> Result<ConfigFile> {
 }
 
 async fn look_up(name: &str) -> Result<SocketAddr> {
-    let mut found = tokio::net::lookup_host(name).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::InvalidInput => CliError::usage(format!("`{name}` is not of the form HOST:PORT")),
-        _ => CliError::new(Kind::ConnectionFailed, format!("cannot look up {name}: {error}")),
+    let mut found = tokio::net::lookup_host(name).await.map_err(|error| {
+        if error.kind() == std::io::ErrorKind::InvalidInput {
+            CliError::usage(format!("`{name}` is not of the form HOST:PORT"))
+        } else {
+            CliError::new(Kind::ConnectionFailed, format!("cannot look up {name}: {error}"))
+        }
     })?;
     found.next().ok_or_else(|| CliError::new(Kind::ConnectionFailed, format!("{name} has no address")))
 }
