@@ -150,15 +150,7 @@ impl Driver {
             endpoint.handle_timeout(now);
         }
         let mut sink = LoopSink { outbox: &mut self.outbox, max_segments: self.io.max_segments(), waiting };
-        let mut deadline = drive(endpoint, now, &mut sink);
-        if !guard.waiting.unattended.is_empty() {
-            for id in core::mem::take(&mut guard.waiting.unattended) {
-                guard.attend(now, id);
-            }
-            let Inner { endpoint, waiting, .. } = &mut *guard;
-            let mut sink = LoopSink { outbox: &mut self.outbox, max_segments: self.io.max_segments(), waiting };
-            deadline = drive(endpoint, now, &mut sink);
-        }
+        let deadline = drive(endpoint, now, &mut sink);
         // Before the lock is released and before the outbox is sent: nobody acts on trust that a crash would undo.
         if core::mem::take(&mut guard.waiting.trust_changed)
             && let Some(save) = self.on_trust_change.as_mut()

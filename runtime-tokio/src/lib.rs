@@ -18,9 +18,9 @@
 //!
 //! let mut stream = node.dial_target(&"agent-b".parse()?, 1000).await?;
 //! stream.write_all(b"hello").await?;
-//! stream.finish().await?; // the peer has it all
-//! let mut answer = Vec::new();
-//! stream.read_to_end(&mut answer).await?;
+//! let mut answer = [0; 7];
+//! stream.read_exact(&mut answer).await?;
+//! stream.finish().await?; // the peer has it all, and knows that no more comes
 //!
 //! let mut listener = node.listen(1000)?;
 //! while let Ok((mut stream, from)) = listener.accept().await {

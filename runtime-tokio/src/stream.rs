@@ -22,8 +22,11 @@ const COPY_AT_ONCE: usize = 256 * 1024;
 
 /// A reliable, ordered, encrypted byte stream to a peer, open in both directions.
 ///
-/// Dropping it resets it, unless [`Stream::finish`] was acknowledged: a peer can tell a stream that was abandoned from one that is complete.
-/// After an acknowledged finish a dropped stream still hears the peer out until its end; data for a reader who is gone resets it.
+/// Dropping it resets it, unless [`Stream::finish`] was acknowledged or the peer finished: a peer can tell a stream that was abandoned from
+/// one that is complete.
+///
+/// There is no half-close (data-plane section 6.1): who finishes first ends both directions. What the other side had not delivered
+/// yet fails there with [`CloseReason::Unsent`]. So the side that writes last finishes, and `read_to_end` fits the side that only listens.
 ///
 /// Every method and trait method is cancel-safe: a read or write that was dropped has moved no bytes, a finish that was
 /// dropped goes on and can be awaited again.
@@ -64,7 +67,8 @@ impl Stream {
         self.core.handle.shared().command(|inner, _| inner.endpoint.set_no_delay(self.core.id, on));
     }
 
-    /// Ends this direction: `Ok` means that the peer has every byte and knows that no more comes. Reading goes on.
+    /// Ends the stream: `Ok` means that the peer has every byte and knows that no more comes. Read before what you expect from
+    /// the peer: it stops sending when it sees the end. What arrived before can still be read.
     ///
     /// Cancel-safe: dropping the future does not take the end back, and calling it again waits for the same acknowledgement.
     ///
@@ -221,7 +225,7 @@ impl Core {
 
 impl Drop for Core {
     fn drop(&mut self) {
-        self.handle.shared().command(|inner, now| inner.leave(now, self.id));
+        self.handle.shared().command(|inner, now| inner.reset(now, self.id));
     }
 }
 
@@ -259,27 +263,6 @@ impl Inner {
     pub(crate) fn reset(&mut self, now: Timestamp, id: StreamId) {
         if self.waiting.streams.remove(&id).is_some() {
             self.endpoint.reset(now, id);
-        }
-    }
-
-    /// The handle is gone.
-    fn leave(&mut self, now: Timestamp, id: StreamId) {
-        let Some(wait) = self.waiting.streams.get_mut(&id) else { return };
-        if wait.is_delivered() && wait.closed.is_none() {
-            wait.unattended = true;
-            self.attend(now, id);
-        } else {
-            self.reset(now, id);
-        }
-    }
-
-    /// Reads on behalf of a handle that is gone: the peer's end is welcome, data has no reader and resets the stream.
-    pub(crate) fn attend(&mut self, now: Timestamp, id: StreamId) {
-        let told = self.waiting.streams.get(&id).is_some_and(|wait| wait.closed.is_some());
-        match self.endpoint.read(now, id, &mut [0]) {
-            // The endpoint still answers a peer whose end was acknowledged in vain; it tells when that is over.
-            Ok(0) | Err(ReadError::Blocked) if !told => {}
-            Ok(_) | Err(ReadError::Blocked | ReadError::Closed(_) | ReadError::Unknown) => self.reset(now, id),
         }
     }
 }

@@ -18,8 +18,6 @@ pub(crate) struct Waiting {
     pub(crate) requests: BTreeMap<RequestId, oneshot::Sender<Outcome>>,
     pub(crate) datagrams: BTreeMap<u16, DatagramPort>,
     pub(crate) events: broadcast::Sender<Event>,
-    /// Finished streams whose handle is gone and that have something to read.
-    pub(crate) unattended: Vec<StreamId>,
     pub(crate) pipe: Vec<PipeCommand>,
     pub(crate) trust_changed: bool,
     to_wake: Vec<Waker>,
@@ -35,8 +33,6 @@ pub(crate) struct StreamWait {
     pub(crate) finishing: bool,
     pub(crate) finished: bool,
     pub(crate) closed: Option<CloseReason>,
-    /// Its handle is gone.
-    pub(crate) unattended: bool,
 }
 
 impl StreamWait {
@@ -77,7 +73,6 @@ impl Waiting {
             requests: BTreeMap::new(),
             datagrams: BTreeMap::new(),
             events,
-            unattended: Vec::new(),
             pipe: Vec::new(),
             trust_changed: false,
             to_wake: Vec::new(),
@@ -96,11 +91,8 @@ impl Waiting {
                 self.to_wake.extend(writer);
             }
             Event::Readable(id) => {
-                let wait = self.streams.get_mut(&id);
-                if wait.as_ref().is_some_and(|wait| wait.unattended) {
-                    self.unattended.push(id);
-                }
-                self.to_wake.extend(wait.and_then(|wait| wait.reader.take()));
+                let reader = self.streams.get_mut(&id).and_then(|wait| wait.reader.take());
+                self.to_wake.extend(reader);
             }
             Event::Incoming(port) => self.to_wake.extend(self.listeners.get_mut(&port).and_then(Option::take)),
             Event::Datagram { from, to_port, data } => self.deliver(to_port, Datagram { from, data }),
@@ -131,9 +123,6 @@ impl Waiting {
     fn on_stream(&mut self, id: StreamId, note: impl FnOnce(&mut StreamWait)) {
         let Some(wait) = self.streams.get_mut(&id) else { return };
         note(wait);
-        if wait.unattended {
-            self.unattended.push(id);
-        }
         self.to_wake.extend(wait.reader.take());
         self.to_wake.extend(wait.writer.take());
     }
