@@ -92,7 +92,7 @@ async fn a_bad_network_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn damaged_copies_of_every_datagram_change_nothing() {
+async fn damaged_copies_of_every_sealed_datagram_change_nothing() {
     let weather = Weather { mutants: 20, ..Weather::default() };
     let pair = Pair::configured(Config::default(), Some(weather)).await;
     transfer(&pair, 5_000_000, 60).await;
