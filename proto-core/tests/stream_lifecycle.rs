@@ -232,6 +232,21 @@ fn a_reset_ends_the_other_side_and_is_sent_once() {
 }
 
 #[test]
+fn who_lets_go_after_the_peers_end_still_acknowledges_it() {
+    let mut pair = Pair::connected(params(), params(), link(), 1);
+    lose(&mut pair, 1, |side, packet| side == Side::B && packet.is(Flags::ACK));
+    let now = pair.now;
+    assert_eq!(pair.a.finish(now), Ok(()));
+    pair.run(SECOND, |pair| closed(pair, Side::B).is_some());
+    pair.b().reset();
+    assert!(!pair.b().is_gone());
+    pair.idle(SECOND * 3);
+    assert_eq!(closed(&pair, Side::A), Some(CloseReason::Finished));
+    pair.idle(SECOND * 20);
+    assert!(pair.b().is_gone());
+}
+
+#[test]
 fn a_refused_dial_is_told() {
     let mut pair = Pair::new(params(), params(), link(), 1);
     pair.pump();

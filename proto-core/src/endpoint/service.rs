@@ -80,8 +80,8 @@ impl Endpoint {
     }
 
     pub(super) fn reset_stream(&mut self, id: StreamId) {
+        self.streams.release(id);
         let Some(stream) = self.streams.get_mut(id) else { return };
-        stream.released = true;
         stream.connection.reset();
         self.touch_stream(id);
     }

@@ -44,6 +44,8 @@ pub(super) struct Stream {
     /// Waits in a port's accept queue.
     pub(super) unaccepted: bool,
     queued: bool,
+    /// Counts toward the limit of its local port.
+    counted: bool,
 }
 
 impl Stream {
@@ -140,6 +142,7 @@ impl Streams {
             released,
             unaccepted: false,
             queued: false,
+            counted: true,
         };
         self.by_tuple.insert((local_port, remote), id);
         self.by_peer.entry(stream.peer()).or_default().push(id);
@@ -161,13 +164,29 @@ impl Streams {
                 self.by_peer.remove(&stream.peer());
             }
         }
-        if let Some(count) = self.per_port.get_mut(&stream.local_port) {
-            *count -= 1;
-            if *count == 0 {
-                self.per_port.remove(&stream.local_port);
-            }
+        if stream.counted {
+            self.uncount(stream.local_port);
         }
         Some(stream)
+    }
+
+    /// Nobody uses the stream any more. While it rests it leaves its port's limit to others.
+    pub(super) fn release(&mut self, id: StreamId) {
+        let Some(stream) = self.table.get_mut(&id) else { return };
+        stream.released = true;
+        let port = stream.local_port;
+        if core::mem::take(&mut stream.counted) {
+            self.uncount(port);
+        }
+    }
+
+    fn uncount(&mut self, port: u16) {
+        if let Some(count) = self.per_port.get_mut(&port) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_port.remove(&port);
+            }
+        }
     }
 
     /// The peer answers from another of its addresses; the stream goes on with that one.

@@ -31,7 +31,10 @@ impl Connection {
 
     /// Ends at once; the peer is told by RST unless the connection had ended. Nothing more can be read.
     pub fn reset(&mut self) {
-        self.abort(CloseReason::Local);
+        // After the end it goes on resting: the peer may not have heard yet that its FIN arrived.
+        if !matches!(self.state, State::TimeWait | State::Lingering) {
+            self.abort(CloseReason::Local);
+        }
         self.stop_reading();
     }
 
