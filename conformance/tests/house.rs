@@ -1,5 +1,7 @@
 //! Rules of the house that no compiler checks: sizes of files, order of modules, and machines that do not know each other.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a source that cannot be read is a failed test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -16,5 +16,5 @@ mod net;
 mod rendezvous;
 
 pub use nat::{Filtering, Mapping, NatBox};
-pub use net::{Host, Link, Net, address, identity, node, pattern, target};
+pub use net::{Host, Link, Net, Sent, address, identity, node, pattern, target};
 pub use rendezvous::Rendezvous;

@@ -17,10 +17,15 @@ use std::time::Duration;
 /// What the network does to each datagram. Probabilities in percent.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
+    /// From one end to the other.
     pub delay: Duration,
+    /// Added at random, at most this.
     pub jitter: Duration,
+    /// Datagrams lost.
     pub loss: u64,
+    /// Datagrams held back by half the delay.
     pub reorder: u64,
+    /// Datagrams that arrive twice.
     pub duplicate: u64,
 }
 
@@ -86,6 +91,19 @@ impl Sink for Collect {
     }
 }
 
+/// A datagram as it was put on the wire, outside of any box.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// When.
+    pub at: Timestamp,
+    /// Its source.
+    pub from: SocketAddr,
+    /// Its destination.
+    pub to: SocketAddr,
+    /// Its payload.
+    pub bytes: Vec<u8>,
+}
+
 /// The network.
 #[derive(Debug)]
 pub struct Net {
@@ -102,7 +120,7 @@ pub struct Net {
     /// Addresses whose datagrams are lost both ways.
     pub cut: Vec<SocketAddr>,
     /// Every datagram ever sent, in order, when switched on.
-    pub log: Option<Vec<(Timestamp, SocketAddr, SocketAddr, Vec<u8>)>>,
+    pub log: Option<Vec<Sent>>,
     in_flight: BinaryHeap<Reverse<InFlight>>,
     by_address: BTreeMap<SocketAddr, usize>,
     rng: Rng,
@@ -114,14 +132,20 @@ pub fn node(index: usize) -> NodeId {
     NodeId(u32::try_from(index + 1).unwrap())
 }
 
+/// The identity of a host.
+#[must_use]
 pub fn identity(index: usize) -> Identity {
     Identity::from_seed([u8::try_from(index + 1).unwrap(); 32])
 }
 
+/// A port of a host, by the number it has without a rendezvous.
+#[must_use]
 pub fn target(index: usize, port: u16) -> SocketAddress {
     SocketAddress::new(Address::backbone(node(index)), port)
 }
 
+/// The address of a host on the open network.
+#[must_use]
 pub fn address(index: usize) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, u8::try_from(index + 1).unwrap()], 4000))
 }
@@ -233,17 +257,14 @@ impl Net {
 
     /// Does what an event asks of the host.
     fn carry(&mut self, host: usize, event: &Event) {
-        match event {
-            Event::RegistryConnect => {
-                self.hosts[host].pipe += 1;
-                self.schedule(Arrival::RegistryOpen { host });
-            }
-            Event::RegistrySend(bytes) => {
-                let pipe = self.hosts[host].pipe;
-                self.schedule(Arrival::ToRegistry { host, pipe, bytes: bytes.to_vec() });
-            }
-            Event::RegistryDisconnect => self.hosts[host].pipe += 1,
-            _ => {}
+        if *event == Event::RegistryConnect {
+            self.hosts[host].pipe += 1;
+            self.schedule(Arrival::RegistryOpen { host });
+        } else if let Event::RegistrySend(bytes) = event {
+            let pipe = self.hosts[host].pipe;
+            self.schedule(Arrival::ToRegistry { host, pipe, bytes: bytes.to_vec() });
+        } else if *event == Event::RegistryDisconnect {
+            self.hosts[host].pipe += 1;
         }
     }
 
@@ -275,7 +296,7 @@ impl Net {
     /// Puts a datagram on the wire, as whoever sends from `from`.
     pub fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
         if let Some(log) = &mut self.log {
-            log.push((self.now, from, to, bytes.clone()));
+            log.push(Sent { at: self.now, from, to, bytes: bytes.clone() });
         }
         if self.cut.contains(&from) || self.cut.contains(&to) || self.rng.below(100) < self.link.loss {
             return;
@@ -399,6 +420,8 @@ impl Net {
         self.hosts.iter().map(|host| &host.events[host.events.len().saturating_sub(8)..]).collect()
     }
 
+    /// `host` was told `event`.
+    #[must_use]
     pub fn saw(&self, host: usize, event: &Event) -> bool {
         self.hosts[host].events.contains(event)
     }

@@ -88,11 +88,8 @@ fn datagrams_and_pings_arrive() {
     let mut net = Net::trusting(6, 2, Link::default());
     let port = net.act(0, |endpoint, now| endpoint.send_datagram(now, target(1, 2000), 0, b"first")).unwrap();
     net.run_until(SECOND, |net| net.hosts[1].events.iter().any(|event| matches!(event, Event::Datagram { .. })));
-    let arrived = net.hosts[1].events.iter().find_map(|event| match event {
-        Event::Datagram { from, to_port, data } => Some((*from, *to_port, data.clone())),
-        _ => None,
-    });
-    assert_eq!(arrived, Some((target(0, port), 2000, b"first".as_slice().into())));
+    let expected = Event::Datagram { from: target(0, port), to_port: 2000, data: b"first".as_slice().into() };
+    assert!(net.saw(1, &expected), "{:?}", net.hosts[1].events);
 
     let ping = net.act(1, |endpoint, now| endpoint.ping(now, node(0), SECOND));
     net.run_for(SECOND);
@@ -167,7 +164,7 @@ fn mutated_datagrams_change_nothing() {
     let recorded = net.log.take().unwrap();
     let mut rng = proto_core::rng::Rng::new([3; 32]);
     for round in 0..20_000 {
-        let (_, _, _, mut bytes) = recorded[round % recorded.len()].clone();
+        let mut bytes = recorded[round % recorded.len()].bytes.clone();
         match rng.below(4) {
             0 => rng.fill(&mut bytes),
             1 => bytes.truncate(usize::try_from(rng.below(bytes.len() as u64)).unwrap()),

@@ -108,7 +108,7 @@ fn strangers_and_unknown_nodes_look_the_same() {
         net.run_until(5 * SECOND, |net| net.saw(0, &Event::DialFailed(stream, DialError::UnknownOrUntrusted)));
     }
     let (asker, asked) = (net.hosts[0].address, net.hosts[1].address);
-    let answered = net.log.unwrap().iter().filter(|(_, from, to, _)| *from == asked && *to == asker).count();
+    let answered = net.log.unwrap().iter().filter(|sent| sent.from == asked && sent.to == asker).count();
     assert_eq!(answered, 0, "a private node spoke to a stranger");
 }
 
