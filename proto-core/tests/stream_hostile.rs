@@ -134,3 +134,15 @@ proptest! {
         run(if ours { params() } else { reference_params() }, answering, &steps);
     }
 }
+
+#[test]
+fn an_acknowledgement_within_a_selectively_acknowledged_segment_counts_it_once() {
+    let segment = |ack, blocks: &[(i32, i32)]| Step::Segment {
+        flags: 2, // ACK
+        seq: 0,
+        ack,
+        window: 0,
+        payload: Payload::Sack(blocks.to_vec()),
+    };
+    run(reference_params(), false, &[Step::Write(5760), segment(0, &[(1, 2304)]), segment(1153, &[(0, 2304)])]);
+}

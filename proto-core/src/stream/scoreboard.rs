@@ -112,7 +112,8 @@ impl Scoreboard {
                 told.rtt = Some(now.saturating_since(segment.sent_at));
             }
         }
-        self.sacked.remove_below(una);
+        // Never within a segment: what was booked as arrived must not look like a gap.
+        self.sacked.remove_below(self.sent.front().map_or(una, |first| first.start.min(una)));
     }
 
     /// The segments wholly in `[left, right)` arrived.
