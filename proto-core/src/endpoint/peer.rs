@@ -117,6 +117,13 @@ impl Peer {
         }
     }
 
+    /// Where a key exchange is answered: whence the last frame came, or through the relay when that address has not
+    /// sent enough yet to be answered. A peer whose session a restart of ours ended speaks in short frames only.
+    fn reply_route(&self) -> Option<Route> {
+        let answerable = |route: &Route| self.path.may_send(*route, AUTHENTICATED_KEY_EXCHANGE_LEN);
+        self.last_route.map(|route| Some(route).filter(answerable).unwrap_or(Route::Relay))
+    }
+
     /// Streams or datagrams pass.
     pub(super) fn used(&mut self, now: Timestamp) {
         self.used_at = now;
@@ -210,7 +217,7 @@ impl Endpoint {
                 }
             }
             Action::ReplyExchange => {
-                if let Some(route) = self.peers.get(&node).and_then(|peer| peer.last_route) {
+                if let Some(route) = self.peers.get(&node).and_then(Peer::reply_route) {
                     self.send_exchange(node, route);
                 }
             }
