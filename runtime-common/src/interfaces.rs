@@ -1,15 +1,15 @@
-//! Decides which addresses of this host are worth telling to peers on the same network.
-//! Refuses to know whether a peer can reach them.
+//! Decides which addresses of this host say where it is: to peers on the same network, and to itself (a host whose own
+//! address is what the world sees has no NAT). Refuses to know whether a peer can reach them, and whom to tell.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Candidates told at most: a host with many container bridges must not fill its peers' tables.
 pub const MAX_CANDIDATES: usize = 16;
 
-/// The host's addresses a peer on the same network could use, with `port`, when the socket is bound to `bound`.
+/// The host's addresses with the port of `bound`, where the socket is bound.
 ///
-/// Private, link-local and shared (RFC 6598) IPv4; unique-local and global IPv6. A socket bound to one address offers
+/// Unicast IPv4; unique-local and global IPv6. Never loopback, unless the socket is bound to it. A socket bound to one address offers
 /// only that one, a loopback one included: who binds so wants it.
 ///
 /// # Errors
@@ -37,15 +37,9 @@ fn select(addresses: impl Iterator<Item = IpAddr>, bound: SocketAddr) -> Vec<Soc
 
 fn is_candidate(ip: IpAddr) -> bool {
     match ip {
-        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local() || is_shared(v4),
+        IpAddr::V4(v4) => !(v4.is_unspecified() || v4.is_loopback() || v4.is_multicast() || v4.is_broadcast()),
         IpAddr::V6(v6) => is_unique_local(v6) || is_global(v6),
     }
-}
-
-/// 100.64.0.0/10, behind carrier-grade NAT (RFC 6598).
-fn is_shared(v4: Ipv4Addr) -> bool {
-    let [a, b, ..] = v4.octets();
-    a == 100 && b & 0xC0 == 64
 }
 
 /// fc00::/7 (RFC 4193).
@@ -70,9 +64,9 @@ mod tests {
     }
 
     #[test]
-    fn local_networks_are_offered_and_public_ipv4_is_not() {
+    fn own_addresses_are_told_once_and_without_loopback() {
         let all = ["8.8.8.8", "192.168.1.5", "169.254.3.4", "100.64.0.9", "127.0.0.1", "192.168.1.5", "fe80::1"];
-        assert_eq!(chosen(&all, "0.0.0.0:9"), ["100.64.0.9:9", "169.254.3.4:9", "192.168.1.5:9"]);
+        assert_eq!(chosen(&all, "0.0.0.0:9"), ["8.8.8.8:9", "100.64.0.9:9", "169.254.3.4:9", "192.168.1.5:9"]);
     }
 
     #[test]

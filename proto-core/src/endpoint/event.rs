@@ -31,7 +31,8 @@ pub enum Input<'a> {
     RegistryClosed,
     /// Seconds since 1970-01-01 UTC. Told at start and every few minutes; used for trust records only.
     WallClock(u64),
-    /// Addresses of this host's interfaces with the UDP port, for peers on the same network. Told at start and on change.
+    /// Addresses of this host's interfaces with the UDP port: for peers on the same network, and to recognise that there is no NAT.
+    /// Told at start and on change.
     LocalAddresses(&'a [SocketAddr]),
     /// The host's network changed or it woke from suspend: rediscover and revalidate.
     NetworkChanged,

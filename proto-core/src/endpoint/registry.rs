@@ -10,6 +10,7 @@ use crate::registry::{
 };
 use crate::rng::Rng;
 use crate::time::Timestamp;
+use crate::wire::candidate::Reach;
 use crate::wire::{Address, BeaconMessage};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde_json::Value;
@@ -250,7 +251,10 @@ impl Endpoint {
         let local = self.local_addresses.first().copied();
         let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         let endpoint = self.config.endpoint.or(observed).or(local).unwrap_or(unknown);
-        self.registry.set_endpoint(self.now, endpoint, &self.local_addresses);
+        // A public IPv4 address is what the beacon sees; the registry's list is for networks it cannot see into.
+        let hidden = |address: &&SocketAddr| address.is_ipv6() || Reach::of(**address) != Reach::Global;
+        let lan: Vec<SocketAddr> = self.local_addresses.iter().filter(hidden).copied().collect();
+        self.registry.set_endpoint(self.now, endpoint, &lan);
     }
 
     /// Peers must hear from the new place; paths are proven again (data-plane section 4.7).
