@@ -1,5 +1,7 @@
 //! The laboratory of the NAT tests does what a home router does. Without this, `direct` and `relay` prove nothing.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
+
 mod support;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};

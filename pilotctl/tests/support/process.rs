@@ -92,6 +92,11 @@ impl Ended {
         self.status.code()
     }
 
+    /// The last line of its stdout as JSON, `null` when it is none.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        self.stdout.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default()
+    }
+
     /// Fails the test with everything it said unless it ended well.
     pub(crate) fn ok(self) -> Self {
         assert!(self.status.success(), "{self}");
