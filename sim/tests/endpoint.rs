@@ -1,5 +1,7 @@
 //! Two and more endpoints on a virtual network: what a host sees of dialling, streams, datagrams, pings and trust.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "what fails here is a failed test")]
+
 use proto_core::endpoint::{CloseReason, DialError, Outcome, PathKind, ReadError, TrustCommand};
 use proto_core::{Config, Event};
 use sim::{Link, Net, node, pattern, target};

@@ -1,5 +1,7 @@
 //! Agents that find each other through a rendezvous, on the open network and behind NAT boxes.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "what fails here is a failed test")]
+
 use proto_core::endpoint::{DialError, Outcome, PathKind, TrustCommand};
 use proto_core::wire::{Address, SocketAddress};
 use proto_core::{Event, NodeId};
