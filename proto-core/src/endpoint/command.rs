@@ -71,7 +71,7 @@ impl core::error::Error for DialError {}
 /// Why a read gave nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadError {
-    /// Nothing yet; [`Event::Readable`] will tell.
+    /// Nothing yet; [`super::Event::Readable`] will tell.
     Blocked,
     /// The stream ended before the peer finished it.
     Closed(CloseReason),
@@ -82,7 +82,7 @@ pub enum ReadError {
 /// Why a write took nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteError {
-    /// The send buffer is full; [`Event::Writable`] will tell.
+    /// The send buffer is full; [`super::Event::Writable`] will tell.
     Blocked,
     /// The stream was finished or has ended.
     Closed(Option<CloseReason>),
