@@ -62,3 +62,8 @@ pub use split::{ReadHalf, WriteHalf};
 pub use stream::Stream;
 pub use target::{Target, TargetError};
 pub use tls::Fingerprint;
+
+/// The README's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ReadmeDoctests;

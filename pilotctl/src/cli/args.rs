@@ -5,27 +5,34 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The statuses of [`super::error::Kind`], for people.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 ok, 1 internal, 2 usage, 3 no daemon runs, 4 not found, 5 not trusted or not allowed, 6 timeout,
+  7 connection failed, 8 exists already, 9 degraded (netcheck), 130 interrupted";
+const EVERYWHERE: &str = "Options of every command";
+
 /// Agents that find, trust and talk to each other: the Pilot Protocol.
 #[derive(Debug, Parser)]
-#[command(name = "pilotctl", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "pilotctl", version, propagate_version = true, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
     /// Answer in JSON (also PILOT_JSON=1)
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
     /// Say nothing on stderr that is not an error
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = EVERYWHERE)]
     pub(crate) quiet: bool,
     /// Log more (-v, -vv); of interest for `daemon run` and `rendezvous start`
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = EVERYWHERE, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// The daemon's socket
-    #[arg(long, global = true, env = "PILOT_SOCKET", value_name = "PATH")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "PILOT_SOCKET", value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
     /// One of several daemons of this user
-    #[arg(long, global = true, env = "PILOT_INSTANCE", value_name = "NAME")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "PILOT_INSTANCE", value_name = "NAME")]
     pub(crate) instance: Option<String>,
     /// Give up after this long, such as 10s, 500ms or 2m
-    #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -120,9 +127,9 @@ pub(crate) enum Command {
     /// This agent's hostname
     #[command(subcommand)]
     Name(NameCommand),
-    /// Who may look this agent up
+    /// Who may look this agent up and reach it
     Visibility {
-        /// Private: trusted peers only
+        /// Who
         visibility: Visibility,
     },
     #[command(flatten)]
@@ -165,7 +172,7 @@ pub(crate) enum DaemonCommand {
     Restart(DaemonArgs),
     /// Whether it runs; exit 3 when it does not
     Status,
-    /// Its last words
+    /// The end of its log
     Logs {
         /// How many lines
         #[arg(short = 'n', long, default_value_t = 50)]
@@ -178,16 +185,16 @@ pub(crate) struct DaemonArgs {
     /// The hostname to claim
     #[arg(long)]
     pub(crate) hostname: Option<String>,
-    /// The registry's address
+    /// The registry's address; 127.0.0.1:9000 unless told otherwise
     #[arg(long, env = "PILOT_REGISTRY", value_name = "HOST:PORT")]
     pub(crate) registry: Option<String>,
     /// The registry's certificate fingerprint (SHA-256, hex); its connection is then TLS
     #[arg(long, env = "PILOT_REGISTRY_FINGERPRINT", value_name = "HEX")]
     pub(crate) registry_fingerprint: Option<String>,
-    /// The beacon's addresses; two ports allow NAT classification
+    /// The beacon's addresses; the registry's host at ports 9001 and 9002 unless told otherwise; two allow NAT classification
     #[arg(long, env = "PILOT_BEACON", value_name = "HOST:PORT", value_delimiter = ',')]
     pub(crate) beacon: Vec<String>,
-    /// The UDP address to use
+    /// The UDP address to use; any port on IPv4 unless told otherwise
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<SocketAddr>,
     /// A fixed public endpoint; skips discovery
@@ -199,7 +206,7 @@ pub(crate) struct DaemonArgs {
     /// Never use direct paths
     #[arg(long)]
     pub(crate) relay_only: bool,
-    /// Punch private addresses too (agents and beacon on one private network)
+    /// Punch private addresses too; so anyway when the registry's address is private
     #[arg(long)]
     pub(crate) lan: bool,
     /// Approve every request for trust
@@ -244,7 +251,7 @@ pub(crate) struct RendezvousArgs {
     /// Where durable state is kept; without it all is in memory
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Health and metrics (HTTP)
+    /// Health and metrics (HTTP), on a loopback address; nowhere unless told
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics_listen: Option<SocketAddr>,
     /// Tell the node behind a hostname to its trusted peers only; others then need its address
