@@ -25,7 +25,10 @@
 //! let mut listener = node.listen(1000)?;
 //! while let Ok((mut stream, from)) = listener.accept().await {
 //!     println!("{from} is here");
-//!     tokio::spawn(async move { stream.write_all(b"welcome").await });
+//!     tokio::spawn(async move {
+//!         stream.write_all(b"welcome").await?;
+//!         stream.shutdown().await // dropped without it, the stream is reset
+//!     });
 //! }
 //! # Ok(())
 //! # }
