@@ -14,7 +14,9 @@
 mod nat;
 mod net;
 mod rendezvous;
+mod transfer;
 
 pub use nat::{Filtering, Mapping, NatBox};
-pub use net::{Host, Link, Net, Sent, address, identity, node, pattern, target};
+pub use net::{Host, Link, Net, Sent, address, identity, node, target};
 pub use rendezvous::Rendezvous;
+pub use transfer::pattern;

@@ -5,9 +5,7 @@ use crate::rendezvous::{Rendezvous, wall};
 use proto_core::crypto::{Identity, rust_crypto};
 use proto_core::rng::Rng;
 use proto_core::wire::{Address, SocketAddress};
-use proto_core::{
-    Config, Endpoint, Event, Input, NodeId, Sink, SocketId, StreamId, Timestamp, Transmit, TransmitBuf, drive,
-};
+use proto_core::{Config, Endpoint, Event, Input, NodeId, Sink, SocketId, Timestamp, Transmit, TransmitBuf, drive};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
@@ -425,59 +423,4 @@ impl Net {
     pub fn saw(&self, host: usize, event: &Event) -> bool {
         self.hosts[host].events.contains(event)
     }
-
-    /// Dials from one host to a port of another and accepts there.
-    #[track_caller]
-    pub fn connect(&mut self, from: usize, to: usize, port: u16) -> (StreamId, StreamId) {
-        let dialled = self.act(from, |endpoint, now| endpoint.dial(now, target(to, port))).unwrap();
-        self.run_until(Duration::from_secs(5), |net| net.saw(from, &Event::Connected(dialled)));
-        let mut accepted = None;
-        self.run_until(Duration::from_secs(5), |net| {
-            accepted = net.hosts[to].endpoint.accept(port);
-            accepted.is_some()
-        });
-        (dialled, accepted.unwrap().0)
-    }
-
-    /// Moves `data` through a stream and returns what arrived by its end.
-    #[track_caller]
-    pub fn transfer(
-        &mut self,
-        from: (usize, StreamId),
-        to: (usize, StreamId),
-        data: &[u8],
-        limit: Duration,
-    ) -> Vec<u8> {
-        let (mut written, mut finished, mut received) = (0, false, Vec::new());
-        let mut chunk = vec![0; 65_536];
-        self.run_until(limit, |net| {
-            while written < data.len() {
-                match net.act(from.0, |endpoint, now| endpoint.write(now, from.1, &data[written..])) {
-                    Ok(taken) => written += taken,
-                    Err(proto_core::endpoint::WriteError::Blocked) => break,
-                    Err(error) => panic!("write: {error:?}"),
-                }
-            }
-            if written == data.len() && !finished {
-                finished = true;
-                net.act(from.0, |endpoint, now| endpoint.finish(now, from.1)).unwrap();
-            }
-            loop {
-                match net.act(to.0, |endpoint, now| endpoint.read(now, to.1, &mut chunk)) {
-                    Ok(0) => return true,
-                    Ok(len) => received.extend_from_slice(&chunk[..len]),
-                    Err(proto_core::endpoint::ReadError::Blocked) => return false,
-                    Err(error) => panic!("read: {error:?} after {} bytes", received.len()),
-                }
-            }
-        });
-        received
-    }
-}
-
-/// Bytes that differ everywhere, so that a misplaced one shows.
-pub fn pattern(len: usize, seed: u8) -> Vec<u8> {
-    let mut data = vec![0; len];
-    Rng::new([seed; 32]).fill(&mut data);
-    data
 }

@@ -190,3 +190,19 @@ fn mutated_datagrams_change_nothing() {
     let more = pattern(50_000, 3);
     assert!(net.transfer((0, dialled), (1, accepted), &more, 20 * SECOND) == more);
 }
+
+#[test]
+fn one_stream_fills_a_gigabit_over_fifty_milliseconds() {
+    let link = Link { delay: Duration::from_millis(25), ..Link::default() };
+    let mut net = Net::trusting(11, 2, link);
+    net.act(1, |endpoint, _| endpoint.listen(1000)).unwrap();
+    let (dialled, accepted) = net.connect(0, 1, 1000);
+    let data = pattern(60_000_000, 4);
+    // The first second is slow start and the growth of the receive buffer.
+    let warmed_up = net.transfer_part((0, dialled), (1, accepted), &data, 60 * SECOND);
+    let began = net.now;
+    let rest = net.transfer((0, dialled), (1, accepted), &data, 60 * SECOND);
+    assert!(warmed_up == data && rest == data);
+    let bits = 8.0 * 60_000_000.0 / net.now.saturating_since(began).as_secs_f64();
+    assert!(bits > 1e9, "{:.0} Mbit/s", bits / 1e6);
+}

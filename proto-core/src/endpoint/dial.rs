@@ -86,6 +86,8 @@ impl Endpoint {
         let fresh = peer.is_static || peer.resolved_at.is_some_and(|at| at + RESOLVE_LIFETIME > now);
         let unknown = !peer.facts.known;
         if connected {
+            // A path not heard of for long is tried together with the others again.
+            self.with_peer(node, |peer| peer.path.want(now));
             return Ok(());
         }
         if unknown {
@@ -131,8 +133,9 @@ impl Endpoint {
     pub(super) fn dial_timed_out(&mut self, id: StreamId) {
         let Some(stream) = self.streams.get(id).filter(|stream| stream.dialling) else { return };
         let node = stream.peer();
-        let established = self.peers.get(&node).is_some_and(|peer| peer.tunnel.is_established());
-        let error = if established { DialError::Timeout } else { DialError::Unreachable };
+        let began = self.now - limits::DIAL_TIMEOUT;
+        let heard = self.peers.get(&node).is_some_and(|peer| peer.heard_at.is_some_and(|at| at >= began));
+        let error = if heard { DialError::Timeout } else { DialError::Unreachable };
         self.fail_dial(id, error);
     }
 

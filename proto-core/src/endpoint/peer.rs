@@ -45,6 +45,8 @@ pub(super) struct Peer {
     pub(super) resolved_at: Option<Timestamp>,
     pub(super) resolving: bool,
     pub(super) used_at: Timestamp,
+    /// When it last proved to be there.
+    pub(super) heard_at: Option<Timestamp>,
     pub(super) bytes_sent: u64,
     pub(super) bytes_received: u64,
 }
@@ -94,6 +96,7 @@ impl Peer {
             resolved_at: None,
             resolving: false,
             used_at: now,
+            heard_at: None,
             bytes_sent: 0,
             bytes_received: 0,
         }
@@ -110,6 +113,9 @@ impl Peer {
         self.path.handle_frame(now, route, bytes, proof);
         if proof != Proof::Unproven {
             self.bytes_received += bytes as u64;
+        }
+        if proof == Proof::Fresh {
+            self.heard_at = Some(now);
         }
         // Without a session an answer goes to whoever speaks, within the amplification limit; with one, only to who proved something.
         if proof != Proof::Unproven || !self.tunnel.is_established() {
