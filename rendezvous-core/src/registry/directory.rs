@@ -97,7 +97,8 @@ pub(super) fn resolve_hostname(call: &mut Call<'_>) -> Handled<Fields> {
         call.authenticate(requester, &challenge::resolve_hostname(requester))?;
     }
     let visible = |node: &&Node| {
-        call.registry.config.hostnames_are_public || call.is_admin() || call.may_see(call.identity(), node)
+        let names_are_public = call.registry.config.hostnames_are_public && call.identity().is_some();
+        names_are_public || call.is_admin() || call.may_see(call.identity(), node)
     };
     let node = call.state().by_name(name).filter(visible).ok_or_else(|| Refusal::hostname_not_found(name))?;
     Ok(fields(json!({
