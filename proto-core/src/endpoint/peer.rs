@@ -236,7 +236,9 @@ impl Endpoint {
     fn tunnel_established(&mut self, node: NodeId) {
         self.event(Event::PeerUp(node));
         // The registry tells a private peer's name only to whom it trusts, so an earlier look-up may have come too soon.
-        if self.trusts(node) && self.peers.get(&node).is_some_and(|peer| !peer.is_static && peer.facts.hostname.is_none()) {
+        if self.trusts(node)
+            && self.peers.get(&node).is_some_and(|peer| !peer.is_static && peer.facts.hostname.is_none())
+        {
             self.look_up(node);
         }
         self.say_hello(node);
