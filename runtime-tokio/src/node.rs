@@ -157,7 +157,9 @@ impl Node {
     /// What happens from now on: registration, discovery, peers, paths, trust.
     #[must_use]
     pub fn events(&self) -> Events {
-        Events { receiver: self.handle.shared().lock().waiting.events.subscribe() }
+        let inner = self.handle.shared().lock();
+        let receiver = inner.events.as_ref().map_or_else(|| broadcast::channel(1).1, broadcast::Sender::subscribe);
+        Events { receiver }
     }
 
     /// This node's address, once it is registered.
