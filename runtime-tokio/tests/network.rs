@@ -92,7 +92,7 @@ async fn a_name_nobody_holds_and_a_registry_that_is_gone_are_told_apart() {
     let node = registered(builder(&server, 1, "agent-a")).await;
     let nobody = within(6, "resolution", node.resolve("nobody")).await;
     assert!(matches!(nobody, Err(ResolveError::Refused(_))), "{nobody:?}");
-    let unknown = within(6, "dial", node.dial_target(&Target::Node(NodeId(4711)), PORT)).await;
+    let unknown = within(5, "dial", node.dial_target(&Target::Node(NodeId(4711)), PORT)).await;
     assert!(matches!(unknown, Err(DialError::Protocol(_))), "{unknown:?}");
     drop(server);
     let gone = async {
@@ -101,7 +101,7 @@ async fn a_name_nobody_holds_and_a_registry_that_is_gone_are_told_apart() {
         }
     };
     within(10, "noticing", gone).await;
-    assert_eq!(within(10, "resolution", node.resolve("nobody")).await, Err(ResolveError::RegistryUnavailable));
+    assert_eq!(within(5, "resolution", node.resolve("nobody")).await, Err(ResolveError::RegistryUnavailable));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -109,7 +109,7 @@ async fn a_registry_with_another_certificate_is_not_believed() {
     let server = rendezvous().await;
     let pin = RegistryTls::Pinned(runtime_tokio::Fingerprint([7; 32]));
     let node = builder(&server, 1, "agent-a").registry_tls(pin).start().await.unwrap();
-    let asked = within(10, "resolution", node.resolve("agent-a")).await;
+    let asked = within(5, "resolution", node.resolve("agent-a")).await;
     assert_eq!(asked, Err(ResolveError::RegistryUnavailable));
     assert_eq!(node.address(), None);
 }
