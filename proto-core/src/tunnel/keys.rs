@@ -37,7 +37,10 @@ impl OwnKeys {
 }
 
 /// `exchange` is signed by `key`. The carried identity must be the same one, but is trusted in nothing.
-pub(super) fn verify(
+///
+/// # Errors
+/// [`ExchangeError::IdentityMismatch`] or [`ExchangeError::Signature`].
+pub fn verify(
     exchange: &AuthenticatedKeyExchange,
     key: &PublicKey,
     crypto: &CryptoProvider,

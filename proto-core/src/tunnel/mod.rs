@@ -25,6 +25,7 @@ use std::collections::VecDeque;
 
 pub use candidate::CANDIDATE_PATIENCE;
 pub use exchange::{EXCHANGE_GIVE_UP, EXCHANGE_SCHEDULE, NUDGE_INTERVAL};
+pub use keys::verify;
 pub use receive::source_is_bound;
 pub use session::{SessionId, derive_key, open_frame, seal_frame};
 pub use types::{Action, Context, ExchangeError, OpenError, Opened, RekeyLimits, SealError, TunnelTimer};
