@@ -111,14 +111,23 @@ pub const MAX_JUSTIFICATION: usize = 1024;
 pub const MAX_RESTING_TUPLES: usize = 16_384;
 /// Small packets (pings, key exchanges, beacon messages, datagrams) waiting to be sent; the newest is dropped and counted.
 pub const OUTBOX_PACKETS: usize = 4096;
-/// Key exchanges of strangers waiting for their identity key; the newest is dropped and counted.
-pub const PENDING_EXCHANGES: usize = 256;
+/// Key exchanges of strangers waiting for their identity key; the newest is dropped and counted. The registry answers one question at a
+/// time, and the host's own dials stand behind these.
+pub const PENDING_EXCHANGES: usize = 32;
 /// Pings waiting for their answer, per peer; the oldest is forgotten.
 pub const PINGS_PER_PEER: usize = 64;
 /// Streams of one stranger (public nodes).
 pub const STREAMS_PER_STRANGER: usize = 256;
 /// Bytes of one trust message (control-plane section 3).
 pub const TRUST_MESSAGE_BYTES: usize = 65_536;
+/// How long a trust message may take from the connection to its end (control-plane section 3).
+pub const TRUST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Looks at an unfinished trust message whether it is complete; 64 KiB are fewer segments than this.
+pub const TRUST_MESSAGE_PIECES: usize = 128;
+/// Bytes of each buffer of a stream that the endpoint serves itself (ports 7 and 444): 1,024 of them on a port hold 512 MiB at most.
+pub const SERVICE_BUFFER: usize = 256 * 1024;
+/// What a datagram costs of [`DATAGRAM_QUEUE_BYTES`] besides its bytes: many empty ones must not crowd out other events.
+pub const DATAGRAM_EVENT_COST: usize = 128;
 
 // stream
 /// Bytes of a stream's receive buffer before its reader proved to be fast; 1,000 slow readers cost 256 MB at most.

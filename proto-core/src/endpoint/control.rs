@@ -36,6 +36,11 @@ impl Ping {
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         Some(self.deadline)
     }
+
+    /// Whom the host is to be told about.
+    pub(super) fn request(&self) -> Option<RequestId> {
+        self.request
+    }
 }
 
 impl Endpoint {
@@ -48,6 +53,10 @@ impl Endpoint {
             self.event(Event::Completed(request, outcome));
             return request;
         }
+        self.with_peer(node, |peer| {
+            peer.banished = false;
+            peer.used_at = now;
+        });
         let nonce = self.rng.next_u64();
         let deadline = now + timeout;
         self.expect_pong(node, Ping { nonce, sent: None, deadline, request: Some(request) });
@@ -93,7 +102,10 @@ impl Endpoint {
             ack: SeqNumber(0),
             window: 0,
         };
-        self.with_peer(node, |peer| peer.used(now));
+        self.with_peer(node, |peer| {
+            peer.banished = false;
+            peer.used(now);
+        });
         let packet = Packet { node, route: None, session: None, header, payload: Bytes::copy_from_slice(data) };
         let accepted = self.send_packet_or_wait(packet);
         self.settle();
@@ -172,7 +184,11 @@ impl Endpoint {
     /// A ping under exactly one key: any fresh answer proves it.
     pub(super) fn probe_session(&mut self, node: NodeId, session: SessionId) {
         let nonce = self.rng.next_u64();
-        let route = self.peers.get(&node).and_then(|peer| peer.last_route);
+        let route = self.peers.get(&node).and_then(|peer| {
+            // Whoever replays an old key exchange from elsewhere must not draw the question to the working key there.
+            let in_use = peer.path.route().filter(|_| peer.tunnel.sending() == Some(session));
+            in_use.or(peer.last_route)
+        });
         self.probe(node, route, Some(session), nonce);
     }
 

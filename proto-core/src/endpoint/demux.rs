@@ -97,6 +97,10 @@ impl Endpoint {
 
     fn handle_packet(&mut self, sender: NodeId, route: Route, header: &Header, payload: &[u8]) {
         let Some(own) = self.node else { return };
+        let banished = self.peers.get(&sender).is_some_and(|peer| peer.banished);
+        if banished && header.protocol != Protocol::Stream {
+            return self.drops.count("packet_after_revocation");
+        }
         match header.protocol {
             Protocol::Control => self.handle_control(sender, route, header, payload),
             _ if header.dst.node != own => self.drops.count("packet_for_another_node"),
@@ -137,10 +141,14 @@ impl Endpoint {
         if payload.is_empty() || !self.admits(sender, header.dst_port) {
             return self.drops.count("datagram_refused");
         }
-        if self.datagram_bytes + payload.len() > crate::limits::DATAGRAM_QUEUE_BYTES {
+        let cost = payload.len() + crate::limits::DATAGRAM_EVENT_COST;
+        if self.datagram_bytes + cost > crate::limits::DATAGRAM_QUEUE_BYTES {
             return self.drops.count("datagram_queue_full");
         }
-        self.datagram_bytes += payload.len();
+        if self.events.len() >= crate::limits::MAX_EVENTS {
+            return self.drops.count("event_queue_full");
+        }
+        self.datagram_bytes += cost;
         let now = self.now;
         self.with_peer(sender, |peer| peer.used(now));
         self.event(Event::Datagram {

@@ -25,6 +25,7 @@ impl Endpoint {
     pub fn dial(&mut self, now: Timestamp, remote: SocketAddress) -> Result<StreamId, DialError> {
         self.advance(now);
         let id = self.dial_as(remote, Owner::Host)?;
+        self.with_peer(remote.address.node, |peer| peer.banished = false);
         self.settle();
         Ok(id)
     }
@@ -107,9 +108,10 @@ impl Endpoint {
         if peer.resolving {
             return;
         }
-        if self.ask_registry(Request::Resolve(node), Awaited::PeerEndpoint(node)) {
-            self.with_peer(node, |peer| peer.resolving = true);
-        } else {
+        let asked = self.ask_registry(Request::Resolve(node), Awaited::PeerEndpoint(node));
+        self.with_peer(node, |peer| peer.resolving = asked);
+        // While there is no registry, what is known from earlier and the relay may do.
+        if !asked || !self.registry.is_registered() {
             self.start_exchange(node);
         }
     }
@@ -127,15 +129,24 @@ impl Endpoint {
     }
 
     pub(super) fn peer_unreachable(&mut self, node: NodeId) {
-        self.fail_dials(node, DialError::Unreachable);
+        self.fail_dials(node, self.why_unreachable(node));
+        self.forget_waiting(node);
+    }
+
+    fn why_unreachable(&self, node: NodeId) -> DialError {
+        let asking = self.looking_up.contains(&node) || self.peers.get(&node).is_some_and(|peer| peer.resolving);
+        if asking { DialError::RegistryUnavailable } else { DialError::Unreachable }
     }
 
     pub(super) fn dial_timed_out(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get(id).filter(|stream| stream.dialling) else { return };
+        let Some(stream) = self.streams.get(id) else { return };
+        if !stream.dialling {
+            return self.trust_message_timed_out(id);
+        }
         let node = stream.peer();
         let began = self.now - limits::DIAL_TIMEOUT;
         let heard = self.peers.get(&node).is_some_and(|peer| peer.heard_at.is_some_and(|at| at >= began));
-        let error = if heard { DialError::Timeout } else { DialError::Unreachable };
+        let error = if heard { DialError::Timeout } else { self.why_unreachable(node) };
         self.fail_dial(id, error);
     }
 
@@ -144,7 +155,7 @@ impl Endpoint {
         match stream.owner {
             Owner::Host => self.event(Event::DialFailed(id, error)),
             Owner::TrustSender { kind, .. } => self.trust_delivery_failed(stream.remote.address.node, kind),
-            Owner::Echo(_) | Owner::TrustReceiver(_) => {}
+            Owner::Echo(_) | Owner::TrustReceiver { .. } => {}
         }
     }
 

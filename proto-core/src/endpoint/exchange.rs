@@ -1,15 +1,15 @@
 //! Key exchanges as they arrive: from whom they are heard at all, and which identity key they are held against.
 
-use super::Event;
 use super::inner::Endpoint;
 use super::registry::Awaited;
+use super::{DialError, Event};
 use crate::crypto::PublicKey;
 use crate::ids::NodeId;
 use crate::limits;
 use crate::path::{Proof, Route};
 use crate::rate::RateLimiter;
 use crate::registry::{Lookup, OUR_VERSION_PREFIX, Request};
-use crate::tunnel::{Context, ExchangeError};
+use crate::tunnel::{Context, ExchangeError, verify};
 use crate::wire::AuthenticatedKeyExchange;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -56,6 +56,10 @@ impl Endpoint {
         if let Some(key) = self.known_key(sender) {
             return self.accept_exchange(route, bytes, &exchange, &key);
         }
+        if self.is_lookup_paused(sender) {
+            // Nobody would come back for it: the answer that ends the wait was a moment ago.
+            return self.drops.count("exchange_of_unknown_node");
+        }
         if self.strangers.len() >= limits::PENDING_EXCHANGES && !self.strangers.contains_key(&sender) {
             return self.drops.count("pending_exchanges_full");
         }
@@ -65,7 +69,8 @@ impl Endpoint {
 
     /// A private node is heard of only by those who may reach it: everyone else gets silence before any signature is checked.
     fn welcomes(&self, node: NodeId) -> bool {
-        self.public || !self.networks.is_empty() || self.peers.contains_key(&node) || self.expects(node)
+        let dealt_with = || self.peers.get(&node).is_some_and(|peer| !peer.banished);
+        self.public || !self.networks.is_empty() || dealt_with() || self.expects(node)
     }
 
     /// Trusted, or asked for trust by this node.
@@ -82,15 +87,20 @@ impl Endpoint {
         self.trust.pinned_key(node)
     }
 
-    fn known_key(&self, node: NodeId) -> Option<PublicKey> {
+    pub(super) fn known_key(&self, node: NodeId) -> Option<PublicKey> {
         self.peers.get(&node).and_then(|peer| peer.key).or_else(|| self.pinned_key(node))
     }
 
     fn accept_exchange(&mut self, route: Route, bytes: usize, exchange: &AuthenticatedKeyExchange, key: &PublicKey) {
         let (now, sender) = (self.now, exchange.sender);
-        let known = self.peers.contains_key(&sender);
-        if self.ensure_peer(sender).is_none() {
-            return;
+        if !self.peers.contains_key(&sender) {
+            // A forgery must not push another peer out of a full table.
+            if let Err(error) = verify(exchange, key, self.crypto) {
+                return self.drops.count(error.name());
+            }
+            if self.ensure_peer(sender).is_none() {
+                return;
+            }
         }
         let Some(peer) = self.peers.get_mut(&sender) else { return };
         let mut context = Context { crypto: self.crypto, identity: &self.identity, rng: &mut self.rng };
@@ -106,16 +116,14 @@ impl Endpoint {
                 if error == ExchangeError::IdentityMismatch {
                     self.identity_mismatch(sender);
                 }
-                if !known {
-                    self.forget_peer(sender);
-                }
             }
         }
     }
 
     /// A pinned key is not given up; a looked-up one may have been rotated and is asked for once more.
     fn identity_mismatch(&mut self, node: NodeId) {
-        if self.pinned_key(node).is_some() {
+        let told_by_host = self.peers.get(&node).is_some_and(|peer| peer.is_static);
+        if told_by_host || self.pinned_key(node).is_some() {
             self.event(Event::KeyMismatch(node));
         } else {
             self.look_up(node);
@@ -144,8 +152,7 @@ impl Endpoint {
 
     /// Asks the registry for the identity key and facts of `node`, at most one question at a time and not sooner than 3 s after a failure.
     pub(super) fn look_up(&mut self, node: NodeId) {
-        let now = self.now;
-        if self.lookups_paused.get(&node).is_some_and(|until| *until > now) || self.looking_up.contains(&node) {
+        if self.is_lookup_paused(node) || self.looking_up.contains(&node) {
             return;
         }
         if self.ask_registry(Request::Lookup(node), Awaited::PeerKey(node)) {
@@ -153,6 +160,10 @@ impl Endpoint {
         } else {
             self.looked_up(node, None);
         }
+    }
+
+    fn is_lookup_paused(&self, node: NodeId) -> bool {
+        self.lookups_paused.get(&node).is_some_and(|until| *until > self.now)
     }
 
     /// The registry's answer about `node`: `None` when it does not know it or could not be asked.
@@ -173,18 +184,22 @@ impl Endpoint {
             && self.trust.note_key(node, key).is_err()
         {
             self.strangers.remove(&node);
-            return self.event(Event::KeyMismatch(node));
+            self.event(Event::KeyMismatch(node));
+            return self.fail_dials(node, DialError::Identity);
         }
         let told = answer.public_key;
         let ours = answer.version.as_deref().is_some_and(|version| version.starts_with(OUR_VERSION_PREFIX));
         self.with_peer(node, |peer| {
-            peer.key = told.or(peer.key);
+            peer.key = if peer.is_static { peer.key.or(told) } else { told.or(peer.key) };
             peer.facts.known = true;
             peer.facts.public = answer.public;
             peer.facts.networks = answer.networks.clone();
             peer.facts.hostname = answer.hostname.clone();
             peer.path.set_ours(now, ours || peer.ours);
         });
+        if self.known_key(node).is_none() {
+            self.fail_dials(node, DialError::Identity);
+        }
         if let (Some(waiting), Some(key)) = (self.strangers.remove(&node), told) {
             let shared = answer.networks.iter().any(|network| self.networks.contains(network));
             if self.public || shared || self.expects(node) || self.peers.contains_key(&node) {

@@ -205,7 +205,7 @@ impl Endpoint {
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.events.pop_front()?;
         if let Event::Datagram { data, .. } = &event {
-            self.datagram_bytes -= data.len();
+            self.datagram_bytes = self.datagram_bytes.saturating_sub(data.len() + limits::DATAGRAM_EVENT_COST);
         }
         Some(event)
     }
@@ -228,7 +228,7 @@ impl Endpoint {
     /// Wall-clock seconds now.
     pub(super) fn wall_now(&self) -> u64 {
         let (at, seconds) = self.wall;
-        seconds + self.now.saturating_since(at).as_secs()
+        seconds.saturating_add(self.now.saturating_since(at).as_secs())
     }
 
     pub(super) fn event(&mut self, event: Event) {

@@ -119,12 +119,18 @@ impl Endpoint {
         }
         let owner = match port {
             ECHO_PORT if self.config.echo => Owner::Echo(Echo::default()),
-            TRUST_PORT => Owner::TrustReceiver(Vec::new()),
+            TRUST_PORT => Owner::TrustReceiver { message: Vec::new(), tries: 0 },
             _ => Owner::Host,
         };
         let isn = self.initial_sequence();
-        let connection = Connection::accept(self.stream_params(node), isn, now, syn);
+        let mut params = self.stream_params(node);
+        if !matches!(owner, Owner::Host) {
+            params.send_buffer = params.send_buffer.min(limits::SERVICE_BUFFER);
+            params.receive_buffer = params.receive_buffer.min(limits::SERVICE_BUFFER);
+        }
+        let connection = Connection::accept(params, isn, now, syn);
         let host = matches!(owner, Owner::Host);
+        let is_trust = matches!(owner, Owner::TrustReceiver { .. });
         let remote = SocketAddress::new(header.src, header.src_port);
         let id = self.streams.insert(connection, header.dst, port, remote, owner);
         if host {
@@ -134,6 +140,9 @@ impl Endpoint {
             if let Some(listener) = self.listeners.get_mut(&port) {
                 listener.unaccepted += 1;
             }
+        }
+        if is_trust {
+            self.limit_trust_message(id);
         }
         self.with_peer(node, |peer| peer.used(now));
         self.touch_stream(id);

@@ -41,7 +41,10 @@ impl Endpoint {
     /// Trusts a static peer or not. Withdrawing closes its streams at once.
     pub fn set_trusted_by_host(&mut self, now: Timestamp, node: NodeId, trusted: bool) {
         self.advance(now);
-        self.with_peer(node, |peer| peer.trusted_by_host = trusted);
+        self.with_peer(node, |peer| {
+            peer.trusted_by_host = trusted;
+            peer.banished = false;
+        });
         if !trusted {
             self.close_streams(node);
         }

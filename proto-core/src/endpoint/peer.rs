@@ -4,7 +4,7 @@ use super::control::Ping;
 use super::inner::Endpoint;
 use super::outbox::{Packet, destination};
 use super::timers::TimerKind;
-use super::{Event, PathKind};
+use super::{Event, Outcome, PathKind};
 use crate::crypto::PublicKey;
 use crate::ids::{NetworkId, NodeId};
 use crate::limits;
@@ -32,6 +32,8 @@ pub(super) struct Peer {
     /// Told by the host: never asked for at a registry, never forgotten.
     pub(super) is_static: bool,
     pub(super) trusted_by_host: bool,
+    /// Trust was withdrawn: no packet but those of its streams counts, and it is forgotten when the last has ended.
+    pub(super) banished: bool,
     /// Recognised inside the tunnel as running this implementation.
     pub(super) ours: bool,
     /// The way of its last key exchange or packet.
@@ -87,6 +89,7 @@ impl Peer {
             facts: Facts::default(),
             is_static: false,
             trusted_by_host: false,
+            banished: false,
             ours: false,
             last_route: None,
             pings: VecDeque::new(),
@@ -175,7 +178,10 @@ impl Endpoint {
     }
 
     pub(super) fn forget_peer(&mut self, node: NodeId) {
-        if self.peers.remove(&node).is_some() {
+        if let Some(peer) = self.peers.remove(&node) {
+            for request in peer.pings.iter().filter_map(Ping::request) {
+                self.event(Event::Completed(request, Outcome::Timeout));
+            }
             for kind in [TimerKind::Tunnel(node), TimerKind::Path(node), TimerKind::Peer(node)] {
                 self.timers.set(kind, None);
             }
@@ -206,7 +212,11 @@ impl Endpoint {
                 let (tunnel, path) = (peer.tunnel.poll_timeout().map(|(at, _)| at), peer.path.poll_timeout());
                 self.timers.set(TimerKind::Tunnel(node), tunnel);
                 self.timers.set(TimerKind::Path(node), path);
-                self.schedule_peer(node);
+                if self.is_over(node) {
+                    self.forget_peer(node);
+                } else {
+                    self.schedule_peer(node);
+                }
                 return busy;
             }
             busy = true;
@@ -229,7 +239,10 @@ impl Endpoint {
             }
             Action::Probe(session) => self.probe_session(node, session),
             Action::Established => self.tunnel_established(node),
-            Action::Failed => self.drops.count("key_exchange_unanswered"),
+            Action::Failed => {
+                self.drops.count("key_exchange_unanswered");
+                self.forget_waiting(node);
+            }
         }
     }
 
@@ -242,11 +255,25 @@ impl Endpoint {
             self.look_up(node);
         }
         self.say_hello(node);
-        let pending = self.peers.get_mut(&node).map(|peer| core::mem::take(&mut peer.pending)).unwrap_or_default();
-        for packet in pending {
-            self.send_packet_now(packet);
-        }
+        self.send_waiting(node);
         self.wake_streams(node);
+    }
+
+    /// There is a session, or a path again: what waited for it leaves.
+    fn send_waiting(&mut self, node: NodeId) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        if peer.tunnel.is_established() && peer.path.route().is_some() {
+            for packet in core::mem::take(&mut peer.pending) {
+                self.send_packet_now(packet);
+            }
+        }
+    }
+
+    /// The attempt they waited for has failed; later ones begin with an empty queue.
+    pub(super) fn forget_waiting(&mut self, node: NodeId) {
+        for _ in self.peers.get_mut(&node).map(|peer| core::mem::take(&mut peer.pending)).unwrap_or_default() {
+            self.drops.count("waited_in_vain");
+        }
     }
 
     fn path_action(&mut self, node: NodeId, action: PathAction) {
@@ -268,6 +295,7 @@ impl Endpoint {
             PathAction::Keepalive { route } => self.send_keepalive(node, route),
             PathAction::Selected(route) => {
                 self.event(Event::PathChanged { node, path: route.map(path_kind) });
+                self.send_waiting(node);
                 self.wake_streams(node);
             }
             PathAction::Unreachable => self.peer_unreachable(node),
@@ -354,10 +382,20 @@ impl Endpoint {
     fn schedule_peer(&mut self, node: NodeId) {
         let Some(peer) = self.peers.get(&node) else { return };
         let ping = peer.pings.iter().filter_map(Ping::deadline).min();
-        let idle = !peer.is_static && self.streams.of_peer(node).is_empty();
-        let forget = idle.then_some(peer.used_at + FORGET_AFTER);
+        let forget = self.forget_at(node, peer);
         let at = [ping, peer.hello_again, forget].into_iter().flatten().min();
         self.timers.set(TimerKind::Peer(node), at);
+    }
+
+    fn forget_at(&self, node: NodeId, peer: &Peer) -> Option<Timestamp> {
+        let patience = if peer.banished { Duration::ZERO } else { FORGET_AFTER };
+        let idle = !peer.is_static && self.streams.of_peer(node).is_empty();
+        idle.then_some(peer.used_at + patience)
+    }
+
+    fn is_over(&self, node: NodeId) -> bool {
+        let forget = self.peers.get(&node).and_then(|peer| self.forget_at(node, peer));
+        forget.is_some_and(|at| at <= self.now)
     }
 
     pub(super) fn peer_timeout(&mut self, node: NodeId) {
@@ -367,12 +405,7 @@ impl Endpoint {
         if peer.hello_again.take_if(|at| *at <= now).is_some() && !peer.ours {
             self.hello(node);
         }
-        let Some(peer) = self.peers.get(&node) else { return };
-        if !peer.is_static && self.streams.of_peer(node).is_empty() && peer.used_at + FORGET_AFTER <= now {
-            self.forget_peer(node);
-        } else {
-            self.dirty.insert(node);
-        }
+        self.dirty.insert(node);
     }
 }
 

@@ -114,7 +114,10 @@ impl Endpoint {
             // Another number is another node to everyone: nothing of the old one goes on.
             for id in self.streams.iter().map(|(id, _)| id).collect::<Vec<_>>() {
                 self.reset_stream(id);
+                // The old number's keys go too, so nothing can be said to the peer any more.
+                self.drop_stream(id);
             }
+            self.strangers.clear();
             for peer in self.peers.keys().copied().collect::<Vec<_>>() {
                 self.forget_peer(peer);
             }
@@ -143,10 +146,10 @@ impl Endpoint {
             Some(Awaited::Host(id)) => self.host_reply(id, answer),
             Some(Awaited::PeerKey(node)) => {
                 let unknown = matches!(&answer, Err(RequestError::Refused(_)));
-                let record = answer.ok().and_then(|reply| Lookup::parse(&reply));
+                let record = answer.ok().and_then(|reply| Lookup::parse(&reply)).filter(|record| record.node == node);
                 if unknown {
                     self.fail_dials(node, DialError::UnknownOrUntrusted);
-                } else if record.is_none() {
+                } else if record.is_none() && self.known_key(node).is_none() {
                     self.fail_dials(node, DialError::RegistryUnavailable);
                 }
                 self.looked_up(node, record);
@@ -199,7 +202,7 @@ impl Endpoint {
     }
 
     fn resolve_answered(&mut self, node: NodeId, answer: Result<Value, RequestError>) {
-        match answer.map(|reply| Resolved::parse(&reply)) {
+        match answer.map(|reply| Resolved::parse(&reply).filter(|resolved| resolved.node == node)) {
             Ok(Some(resolved)) => self.peer_resolved(node, &resolved),
             Err(RequestError::Refused(_)) => {
                 self.with_peer(node, |peer| peer.resolving = false);

@@ -148,8 +148,13 @@ impl Endpoint {
         match &stream.owner {
             Owner::Host => self.host_stream_event(id, event),
             Owner::Echo(_) => self.serve_echo(id),
-            Owner::TrustReceiver(_) => self.receive_trust_message(id),
+            Owner::TrustReceiver { .. } => self.receive_trust_message(id),
             Owner::TrustSender { .. } => self.send_trust_message(id, event),
+        }
+        let served_here = self.streams.get(id).is_some_and(|stream| !matches!(stream.owner, Owner::Host));
+        if served_here && matches!(event, StreamEvent::Closed(_)) {
+            // Nobody reads what is left; without this the stream would stay for ever.
+            self.reset_stream(id);
         }
     }
 
@@ -166,12 +171,21 @@ impl Endpoint {
             StreamEvent::Finished => self.event(Event::Finished(id)),
             StreamEvent::Closed(reason) => {
                 if unaccepted && reason != CloseReason::Finished {
-                    self.drop_stream(id);
+                    // The host never heard of it; the peer still gets its RST.
+                    self.disown(id);
                 } else {
                     self.event(Event::Closed(id, reason));
                 }
             }
         }
+    }
+
+    fn disown(&mut self, id: StreamId) {
+        self.streams.release(id);
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        stream.connection.reset();
+        let (port, unaccepted) = (stream.local_port, core::mem::take(&mut stream.unaccepted));
+        self.forget_accept(port, id, unaccepted);
     }
 
     /// Port 7: writes back what it reads, and no faster than that is taken.
@@ -202,7 +216,7 @@ impl Endpoint {
         let now = self.now;
         let Some(stream) = self.streams.get_mut(id) else { return };
         let node = stream.peer();
-        let Stream { connection, owner: Owner::TrustReceiver(message), .. } = stream else { return };
+        let Stream { connection, owner: Owner::TrustReceiver { message, tries }, .. } = stream else { return };
         let ended = loop {
             match connection.read(now, &mut self.scratch) {
                 Ok(0) | Err(stream::ReadError::Closed(_)) => break true,
@@ -214,14 +228,29 @@ impl Endpoint {
                 return self.reset_stream(id);
             }
         };
-        // The reference closes half a second after writing; the object is complete before.
-        let complete = serde_json::from_slice::<serde::de::IgnoredAny>(message).is_ok();
+        // The reference closes half a second after writing; the object is complete before. A message in crumbs has to wait for its end:
+        // reading it anew with each would cost the square of its length.
+        let may_be_complete = message.last() == Some(&b'}') && *tries < limits::TRUST_MESSAGE_PIECES;
+        *tries += usize::from(may_be_complete);
+        let complete = may_be_complete && serde_json::from_slice::<serde::de::IgnoredAny>(message).is_ok();
         if complete || ended {
             let message = core::mem::take(message);
             let _ = connection.finish(now);
             if !message.is_empty() {
                 self.handle_trust_message(node, &message);
             }
+        }
+    }
+
+    /// From now on a trust message, in or out, has this long.
+    pub(super) fn limit_trust_message(&mut self, id: StreamId) {
+        self.timers.set(TimerKind::Dial(id), Some(self.now + limits::TRUST_MESSAGE_TIMEOUT));
+    }
+
+    pub(super) fn trust_message_timed_out(&mut self, id: StreamId) {
+        if self.streams.get(id).is_some_and(|stream| stream.connection.close_reason().is_none()) {
+            self.drops.count("trust_message_timed_out");
+            self.reset_stream(id);
         }
     }
 
@@ -235,6 +264,7 @@ impl Endpoint {
                 if connection.write(now, message).is_ok() {
                     let _ = connection.finish(now);
                 }
+                self.limit_trust_message(id);
             }
             StreamEvent::Closed(reason) if reason != CloseReason::Finished => {
                 let kind = *kind;

@@ -23,7 +23,11 @@ pub(super) enum Owner {
     /// The echo service on port 7.
     Echo(super::service::Echo),
     /// A trust message on its way in.
-    TrustReceiver(Vec<u8>),
+    TrustReceiver {
+        message: Vec<u8>,
+        /// How often it was looked at whether it is complete.
+        tries: usize,
+    },
     /// A trust message on its way out.
     TrustSender { kind: TrustKind, message: Bytes },
 }

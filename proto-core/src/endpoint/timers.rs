@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum TimerKind {
     /// A stream: retransmission, delayed acknowledgement, pacing, keepalive and the like.
     Stream(StreamId),
-    /// A dial's last moment.
+    /// A dial's last moment, or that of a trust message on its way.
     Dial(StreamId),
     /// A peer's key exchange.
     Tunnel(NodeId),

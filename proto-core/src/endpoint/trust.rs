@@ -85,6 +85,7 @@ impl Endpoint {
                 let reported: Vec<NodeId> = self.trust.trusted().map(|(node, _)| node).collect();
                 self.registry.set_trusted(&reported);
                 if trusted {
+                    self.with_peer(node, |peer| peer.banished = false);
                     self.look_up(node);
                 }
                 self.event(Event::TrustChanged { node, trusted });
@@ -96,9 +97,10 @@ impl Endpoint {
 
     /// Withdrawn trust ends every stream at once; the message that says so is allowed out.
     pub(super) fn close_streams(&mut self, node: NodeId) {
+        self.with_peer(node, |peer| peer.banished = true);
         for id in self.streams.of_peer(node).to_vec() {
             if let Some(stream) = self.streams.get_mut(id)
-                && !matches!(stream.owner, Owner::TrustSender { .. } | Owner::TrustReceiver(_))
+                && !matches!(stream.owner, Owner::TrustSender { .. } | Owner::TrustReceiver { .. })
             {
                 stream.connection.abort(CloseReason::Revoked);
                 self.touch_stream(id);
