@@ -6,6 +6,7 @@ use crate::node::Node;
 use crate::pipe::{Pipe, RegistryAddress};
 use crate::shared::{Handle, Shared};
 use crate::tls::Fingerprint;
+use crate::waiting::Waiting;
 use core::fmt;
 use proto_core::crypto::{CryptoProvider, Identity, rust_crypto};
 use proto_core::trust::Snapshot;
@@ -14,6 +15,10 @@ use runtime_common::{BootClock, UdpIo, entropy};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::UdpSocket;
+use tokio::sync::broadcast;
+
+/// Events kept for a slow subscriber.
+const EVENT_QUEUE: usize = 1024;
 
 /// How the pipe to the registry is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,7 +116,7 @@ impl Builder {
 
     /// Saves the trust store. Called on every change, before anything that follows from it is sent or told.
     ///
-    /// The node's loop waits for it, so it should return within milliseconds.
+    /// It runs inside the node's loop with its lock held: it must not call the node, and should return within milliseconds.
     #[must_use]
     pub fn on_trust_change(mut self, save: impl FnMut(Snapshot) + Send + 'static) -> Self {
         self.on_trust_change = Some(Box::new(save));
@@ -150,7 +155,8 @@ impl Builder {
         if let Some(snapshot) = self.trust {
             endpoint.restore_trust(snapshot);
         }
-        let shared = Arc::new(Shared::new(endpoint));
+        let waiting = Waiting::new(broadcast::Sender::new(EVENT_QUEUE));
+        let shared = Arc::new(Shared::new(endpoint, waiting));
         let pin = match self.registry_tls {
             RegistryTls::None => None,
             RegistryTls::Pinned(pin) => Some(pin),
