@@ -6,7 +6,6 @@ use crate::node::Node;
 use crate::pipe::{Pipe, RegistryAddress};
 use crate::shared::{Handle, Shared};
 use crate::tls::Fingerprint;
-use crate::waiting::Waiting;
 use core::fmt;
 use proto_core::crypto::{CryptoProvider, Identity, rust_crypto};
 use proto_core::trust::Snapshot;
@@ -15,10 +14,6 @@ use runtime_common::{BootClock, UdpIo, entropy};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::UdpSocket;
-use tokio::sync::broadcast;
-
-/// Events kept for a slow subscriber.
-const EVENT_QUEUE: usize = 1024;
 
 /// How the pipe to the registry is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,7 +111,7 @@ impl Builder {
 
     /// Saves the trust store. Called on every change, before anything that follows from it is sent or told.
     ///
-    /// It runs inside the node's loop with its lock held: it must not call the node, and should return within milliseconds.
+    /// The node's loop waits for it, so it should return within milliseconds.
     #[must_use]
     pub fn on_trust_change(mut self, save: impl FnMut(Snapshot) + Send + 'static) -> Self {
         self.on_trust_change = Some(Box::new(save));
@@ -155,8 +150,7 @@ impl Builder {
         if let Some(snapshot) = self.trust {
             endpoint.restore_trust(snapshot);
         }
-        let waiting = Waiting::new(broadcast::Sender::new(EVENT_QUEUE));
-        let shared = Arc::new(Shared::new(endpoint, waiting));
+        let shared = Arc::new(Shared::new(endpoint));
         let pin = match self.registry_tls {
             RegistryTls::None => None,
             RegistryTls::Pinned(pin) => Some(pin),

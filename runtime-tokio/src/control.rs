@@ -5,6 +5,7 @@ use crate::node::{Node, Pong};
 use core::time::Duration;
 use proto_core::endpoint::{Outcome, TrustCommand};
 use proto_core::ids::{NodeId, RequestId};
+use proto_core::limits::DIAL_TIMEOUT;
 use proto_core::registry::{HostnameReply, Request};
 use proto_core::wire::Address;
 use proto_core::{Endpoint, Timestamp};
@@ -15,10 +16,14 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When the registry does not know or is not reachable.
+    /// When the registry does not know, or does not answer within [`DIAL_TIMEOUT`].
     pub async fn resolve(&self, hostname: &str) -> Result<Address, ResolveError> {
         let request = Request::ResolveHostname(hostname.to_owned());
-        match self.registry_request(request).await.map_err(|NodeClosed| ResolveError::NodeClosed)? {
+        // The registry's own patience outlasts a person's: it also serves requests that nobody waits for.
+        let Ok(asked) = tokio::time::timeout(DIAL_TIMEOUT, self.registry_request(request)).await else {
+            return Err(ResolveError::RegistryUnavailable);
+        };
+        match asked.map_err(|NodeClosed| ResolveError::NodeClosed)? {
             Outcome::Registry(reply) => {
                 HostnameReply::parse(&reply).map(|found| Address::backbone(found.node)).ok_or(ResolveError::BadReply)
             }

@@ -151,17 +151,14 @@ impl Driver {
         }
         let mut sink = LoopSink { outbox: &mut self.outbox, max_segments: self.io.max_segments(), waiting };
         let deadline = drive(endpoint, now, &mut sink);
-        // Before the lock is released and before the outbox is sent: nobody acts on trust that a crash would undo.
-        if core::mem::take(&mut guard.waiting.trust_changed)
-            && let Some(save) = self.on_trust_change.as_mut()
-        {
-            save(guard.endpoint.trust_snapshot());
-        }
-        let wakers = guard.waiting.take_wakers();
+        let trust = core::mem::take(&mut guard.waiting.trust_changed).then(|| guard.endpoint.trust_snapshot());
+        let news = guard.waiting.take_news();
         drop(guard);
-        for waker in wakers {
-            waker.wake();
+        // Before the outbox is sent and anybody is told: nobody acts on trust that a crash would undo.
+        if let (Some(save), Some(snapshot)) = (self.on_trust_change.as_mut(), trust) {
+            save(snapshot);
         }
+        self.shared.tell(news);
         let deadline = deadline.map(|deadline| if deadline <= now { now + OVERDUE_PAUSE } else { deadline });
         (deadline, self.outbox.is_full())
     }

@@ -11,8 +11,9 @@ use crate::waiting::DatagramPort;
 use core::fmt;
 use core::time::Duration;
 use proto_core::crypto::{Identity, PublicKey};
-use proto_core::endpoint::{Event, PathKind, PeerStatus, Status, StreamStatus};
+use proto_core::endpoint::{self, Event, PathKind, PeerStatus, Status, StreamStatus};
 use proto_core::ids::NodeId;
+use proto_core::limits::DIAL_TIMEOUT;
 use proto_core::trust::Snapshot;
 use proto_core::wire::{Address, SocketAddress};
 use runtime_common::BufferReport;
@@ -21,6 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::sync::{broadcast, mpsc};
+use tokio::time::Instant;
 
 /// How long [`Node::shutdown`] waits for finished streams to be acknowledged.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
@@ -61,7 +63,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// Within [`proto_core::limits::DIAL_TIMEOUT`], with the reason.
+    /// Within [`DIAL_TIMEOUT`], with the reason.
     pub async fn dial(&self, to: SocketAddress) -> Result<Stream, DialError> {
         let stream = self.handle.shared().command(|inner, now| {
             if !inner.is_running() {
@@ -78,20 +80,26 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// Those of [`Node::resolve`] and [`Node::dial`].
+    /// Those of [`Node::resolve`] and [`Node::dial`], both together within [`DIAL_TIMEOUT`].
     pub async fn dial_hostname(&self, hostname: &str, port: u16) -> Result<Stream, DialError> {
-        let address = self.resolve(hostname).await.map_err(DialError::Resolve)?;
-        self.dial(SocketAddress::new(address, port)).await
+        self.dial_target(&Target::Hostname(hostname.to_owned()), port).await
     }
 
     /// As [`Node::dial`], to a peer as a person names it.
     ///
     /// # Errors
     ///
-    /// Those of [`Node::resolve`] and [`Node::dial`].
+    /// Those of [`Node::resolve`] and [`Node::dial`], both together within [`DIAL_TIMEOUT`].
     pub async fn dial_target(&self, target: &Target, port: u16) -> Result<Stream, DialError> {
+        let deadline = Instant::now() + DIAL_TIMEOUT;
         let address = self.address_of(target).await.map_err(DialError::Resolve)?;
-        self.dial(SocketAddress::new(address, port)).await
+        let dial = self.dial(SocketAddress::new(address, port));
+        // A plain address leaves the verdict to the endpoint, which knows the reason and has the same deadline.
+        if !matches!(target, Target::Hostname(_)) {
+            return dial.await;
+        }
+        let unreachable = DialError::Protocol(endpoint::DialError::Unreachable);
+        tokio::time::timeout_at(deadline, dial).await.unwrap_or(Err(unreachable))
     }
 
     /// The address of a peer as a person names it; asks the registry for hostnames only. Cancel-safe.
@@ -157,7 +165,9 @@ impl Node {
     /// What happens from now on: registration, discovery, peers, paths, trust.
     #[must_use]
     pub fn events(&self) -> Events {
-        Events { receiver: self.handle.shared().lock().waiting.events.subscribe() }
+        let inner = self.handle.shared().lock();
+        let receiver = inner.events.as_ref().map_or_else(|| broadcast::channel(1).1, broadcast::Sender::subscribe);
+        Events { receiver }
     }
 
     /// This node's address, once it is registered.

@@ -1,12 +1,15 @@
 //! Decides how tasks and the loop share one endpoint: a mutex that is never held across an await, and a wake-up for
 //! the loop. Refuses to know what is done under it.
 
-use crate::waiting::Waiting;
+use crate::waiting::{News, Waiting};
 use core::task::{Context, Poll};
-use proto_core::{Endpoint, Timestamp};
+use proto_core::{Endpoint, Event, Timestamp};
 use runtime_common::BootClock;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
+
+/// Events kept for a slow subscriber.
+const EVENT_QUEUE: usize = 1024;
 
 /// What the loop and all handles of a node have in common.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(crate) struct Inner {
     pub(crate) endpoint: Endpoint,
     pub(crate) waiting: Waiting,
     pub(crate) phase: Phase,
+    /// Gone when the node is closed: then subscribers see the end.
+    pub(crate) events: Option<broadcast::Sender<Event>>,
 }
 
 /// How far the node is.
@@ -34,8 +39,13 @@ pub(crate) enum Phase {
 }
 
 impl Shared {
-    pub(crate) fn new(endpoint: Endpoint, waiting: Waiting) -> Self {
-        let inner = Inner { endpoint, waiting, phase: Phase::Running };
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
+        let inner = Inner {
+            endpoint,
+            waiting: Waiting::new(),
+            phase: Phase::Running,
+            events: Some(broadcast::Sender::new(EVENT_QUEUE)),
+        };
         Self { inner: Mutex::new(inner), wake: Notify::new(), closed: watch::Sender::new(false) }
     }
 
@@ -74,16 +84,27 @@ impl Shared {
         });
     }
 
+    /// Tells `news` to those whom it concerns.
+    pub(crate) fn tell(&self, mut news: News) {
+        if !news.events.is_empty()
+            && let Some(subscribers) = self.lock().events.as_ref()
+        {
+            for event in news.events.drain(..) {
+                let _ = subscribers.send(event);
+            }
+        }
+        news.tell();
+    }
+
     /// The loop has ended.
     pub(crate) fn close(&self) {
-        let wakers = {
+        let news = {
             let mut inner = self.lock();
             inner.phase = Phase::Closed;
             inner.waiting.abandon()
         };
-        for waker in wakers {
-            waker.wake();
-        }
+        self.tell(news);
+        self.lock().events = None;
         self.closed.send_replace(true);
     }
 

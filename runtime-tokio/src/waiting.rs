@@ -8,7 +8,7 @@ use proto_core::ids::{RequestId, StreamId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// Everybody who waits for the endpoint, and what must happen once its lock is released.
 #[derive(Debug)]
@@ -17,10 +17,29 @@ pub(crate) struct Waiting {
     pub(crate) listeners: BTreeMap<u16, Option<Waker>>,
     pub(crate) requests: BTreeMap<RequestId, oneshot::Sender<Outcome>>,
     pub(crate) datagrams: BTreeMap<u16, DatagramPort>,
-    pub(crate) events: broadcast::Sender<Event>,
     pub(crate) pipe: Vec<PipeCommand>,
     pub(crate) trust_changed: bool,
-    to_wake: Vec<Waker>,
+    news: News,
+}
+
+/// What is told once the endpoint's lock is released: whoever hears of it wants the lock at once.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    wakers: Vec<Waker>,
+    answers: Vec<(oneshot::Sender<Outcome>, Outcome)>,
+    pub(crate) events: Vec<Event>,
+}
+
+impl News {
+    /// All but the events.
+    pub(crate) fn tell(self) {
+        for (asker, outcome) in self.answers {
+            let _ = asker.send(outcome);
+        }
+        for waker in self.wakers {
+            waker.wake();
+        }
+    }
 }
 
 /// Who waits for one stream, and what was told about it.
@@ -66,16 +85,15 @@ pub(crate) fn remember(place: &mut Option<Waker>, cx: &Context<'_>) {
 }
 
 impl Waiting {
-    pub(crate) fn new(events: broadcast::Sender<Event>) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             streams: BTreeMap::new(),
             listeners: BTreeMap::new(),
             requests: BTreeMap::new(),
             datagrams: BTreeMap::new(),
-            events,
             pipe: Vec::new(),
             trust_changed: false,
-            to_wake: Vec::new(),
+            news: News::default(),
         }
     }
 
@@ -88,18 +106,16 @@ impl Waiting {
             Event::Closed(id, reason) => self.on_stream(id, |wait| wait.closed = Some(reason)),
             Event::Writable(id) => {
                 let writer = self.streams.get_mut(&id).and_then(|wait| wait.writer.take());
-                self.to_wake.extend(writer);
+                self.news.wakers.extend(writer);
             }
             Event::Readable(id) => {
                 let reader = self.streams.get_mut(&id).and_then(|wait| wait.reader.take());
-                self.to_wake.extend(reader);
+                self.news.wakers.extend(reader);
             }
-            Event::Incoming(port) => self.to_wake.extend(self.listeners.get_mut(&port).and_then(Option::take)),
+            Event::Incoming(port) => self.news.wakers.extend(self.listeners.get_mut(&port).and_then(Option::take)),
             Event::Datagram { from, to_port, data } => self.deliver(to_port, Datagram { from, data }),
             Event::Completed(id, outcome) => {
-                if let Some(answer) = self.requests.remove(&id) {
-                    let _ = answer.send(outcome);
-                }
+                self.news.answers.extend(self.requests.remove(&id).map(|asker| (asker, outcome)));
             }
             Event::RegistryConnect => self.pipe.push(PipeCommand::Connect),
             Event::RegistrySend(bytes) => self.pipe.push(PipeCommand::Send(bytes)),
@@ -114,17 +130,15 @@ impl Waiting {
             | Event::TrustRequested { .. }
             | Event::TrustRejected { .. }
             | Event::TrustChanged { .. }
-            | Event::KeyMismatch(_) => {
-                let _ = self.events.send(event);
-            }
+            | Event::KeyMismatch(_) => self.news.events.push(event),
         }
     }
 
     fn on_stream(&mut self, id: StreamId, note: impl FnOnce(&mut StreamWait)) {
         let Some(wait) = self.streams.get_mut(&id) else { return };
         note(wait);
-        self.to_wake.extend(wait.reader.take());
-        self.to_wake.extend(wait.writer.take());
+        self.news.wakers.extend(wait.reader.take());
+        self.news.wakers.extend(wait.writer.take());
     }
 
     fn deliver(&mut self, port: u16, datagram: Datagram) {
@@ -134,21 +148,20 @@ impl Waiting {
         }
     }
 
-    /// Wakers to be woken after the lock was released: a woken task wants it at once.
-    pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
-        core::mem::take(&mut self.to_wake)
+    pub(crate) fn take_news(&mut self) -> News {
+        core::mem::take(&mut self.news)
     }
 
-    /// Everybody, because nothing will come any more.
-    pub(crate) fn abandon(&mut self) -> Vec<Waker> {
+    /// Wakes everybody, because nothing will come any more.
+    pub(crate) fn abandon(&mut self) -> News {
         self.requests.clear();
         self.datagrams.clear();
-        let mut all = self.take_wakers();
+        let mut news = self.take_news();
         for wait in self.streams.values_mut() {
-            all.extend(wait.reader.take());
-            all.extend(wait.writer.take());
+            news.wakers.extend(wait.reader.take());
+            news.wakers.extend(wait.writer.take());
         }
-        all.extend(self.listeners.values_mut().filter_map(Option::take));
-        all
+        news.wakers.extend(self.listeners.values_mut().filter_map(Option::take));
+        news
     }
 }

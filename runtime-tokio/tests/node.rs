@@ -2,7 +2,9 @@
 
 mod support;
 
-use runtime_tokio::{BindError, DialError, Event, Identity, Node, NodeClosed, NodeId, PathKind, StartError};
+use runtime_tokio::{
+    BindError, DialError, Event, EventsError, Identity, Node, NodeClosed, NodeId, PathKind, StartError,
+};
 use std::time::Duration;
 use support::{PORT, Pair, at, loopback, pattern, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -62,7 +64,11 @@ async fn shutdown_delivers_what_was_finished_and_closes_everything() {
 async fn shutdown_resets_what_was_not_finished() {
     let pair = Pair::direct().await;
     let (_a, mut b) = pair.streams().await;
+    let mut events = pair.a.events();
     within(5, "shutdown", pair.a.shutdown()).await;
+    let end = async { while events.next().await != Err(EventsError::Closed) {} };
+    within(5, "the end of events", end).await;
+    assert_eq!(pair.a.events().next().await, Err(EventsError::Closed));
     assert!(within(5, "reset", b.read(&mut [0])).await.is_err());
 }
 
