@@ -35,12 +35,14 @@ fn local_is_reachable(address: SocketAddr, peer: &PeerAddresses<'_>, own: &OwnAd
     }
 }
 
-/// A beacon in a private network reports private addresses, so those count; loopback only if we are seen there ourselves.
+/// A beacon in a private network reports private addresses, so those count, but not to whom the beacon sees at a global one: nobody may
+/// make us send into our own network. Loopback counts only if we are seen there ourselves.
 fn reflexive_is_reachable(address: SocketAddr, own: &OwnAddresses<'_>) -> bool {
     match Reach::of(address) {
         Reach::Nowhere => false,
         Reach::Host => we_are_on_loopback(own),
-        Reach::Link | Reach::Site | Reach::Global => true,
+        Reach::Link | Reach::Site => own.reflexive.is_none_or(|r| Reach::of(r.0) != Reach::Global),
+        Reach::Global => true,
     }
 }
 

@@ -319,6 +319,9 @@ fn addresses_are_admitted_by_where_we_are() {
         admitted(&["127.0.0.1:1", "[fe80::1]:1", "224.0.0.1:1"], far, &[], Some("198.51.100.1:1")),
         [direct(far)]
     );
+    let global = Some("198.51.100.1:1");
+    assert_eq!(admitted(&[], "10.0.0.7:7", &["10.0.0.8:1"], global), [], "nobody makes us send into our own network");
+    assert_eq!(admitted(&[], "10.0.0.7:7", &["10.0.0.8:1"], Some("10.0.0.8:1")), [direct("10.0.0.7:7")]);
     assert_eq!(admitted(&[], "127.0.0.1:7", &[], Some("198.51.100.1:1")), []);
     assert_eq!(admitted(&[], "127.0.0.1:7", &[], Some("127.0.0.1:8")), [direct("127.0.0.1:7")]);
     assert!(direct("127.0.0.1:7").is_loopback() && !Route::Relay.is_loopback());

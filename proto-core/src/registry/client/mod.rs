@@ -121,6 +121,7 @@ pub struct Client {
     node: Option<NodeId>,
     registration_failures: u32,
     heartbeat_failures: u32,
+    registered_at: Option<Timestamp>,
     outputs: VecDeque<Output>,
     events: VecDeque<ClientEvent>,
 }
@@ -156,6 +157,7 @@ impl Client {
             node: None,
             registration_failures: 0,
             heartbeat_failures: 0,
+            registered_at: None,
             outputs: VecDeque::new(),
             events: VecDeque::new(),
         }

@@ -97,6 +97,7 @@ impl Client {
         self.registration = RegistrationState::Registered;
         self.registration_failures = 0;
         self.heartbeat_failures = 0;
+        self.registered_at = Some(now);
         self.node = Some(registered.node);
         self.events.push_back(ClientEvent::Registered(registered));
         // Said even when private: the registry may remember this key as public from an earlier run.
@@ -132,6 +133,9 @@ impl Client {
         };
         if forgotten {
             self.register_again();
+            // A registry that forgets what it just acknowledged is not asked again at once, over and over.
+            let calm = self.registered_at.map(|at| at + REGISTRATION_RETRY).filter(|at| *at > now);
+            self.registration = calm.map_or(RegistrationState::Wanted, RegistrationState::Refused);
         }
         self.fail(task, RequestError::Refused(text));
     }

@@ -175,6 +175,22 @@ fn heartbeats_come_with_polls_and_not_found_registers_again() {
 }
 
 #[test]
+fn a_registry_that_forgets_at_once_is_asked_once_a_second() {
+    let mut world = World::registered(false);
+    world.wait(SECOND * 60);
+    world.expect("poll_handshakes");
+    let gone = json!({"type": "error", "error": "node 7: node not found"});
+    world.reply(&gone);
+    world.expect("register");
+    world.reply(&json!({"type": "register_ok", "node_id": 7, "address": "0:0000.0000.0007"}));
+    world.expect("poll_handshakes");
+    world.reply(&gone);
+    assert_eq!(world.next_request(), None);
+    world.wait(SECOND);
+    world.expect("register");
+}
+
+#[test]
 fn three_refused_heartbeats_register_again() {
     let mut world = World::registered(false);
     for _ in 0..3 {
@@ -200,6 +216,7 @@ fn a_caller_who_learns_that_the_node_is_forgotten_makes_it_register_again() {
     world.client.request(world.now, Request::Resolve(NodeId(8))).unwrap();
     world.expect("resolve");
     world.reply(&json!({"type": "error", "error": "resolve denied: requester node 7 is not registered"}));
+    world.wait(SECOND);
     world.expect("register");
 }
 
