@@ -10,7 +10,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// Set for the process that plays the server: its data folder.
 const FOLDER: &str = "RENDEZVOUS_CRASH_TEST_FOLDER";
@@ -70,7 +71,7 @@ impl Drop for Victim {
 
 /// Registers agents, names them and makes them trust their predecessor until the connection dies; returns what was
 /// acknowledged.
-async fn work(address: SocketAddr, worker: u32, round: u32) -> Vec<Fact> {
+async fn work(address: SocketAddr, worker: u32, round: u32, acknowledged: Arc<Semaphore>) -> Vec<Fact> {
     let mut facts = Vec::new();
     let Ok(mut client) = Client::connect(address).await else { return facts };
     let mut previous: Option<(Agent, u64)> = None;
@@ -80,6 +81,7 @@ async fn work(address: SocketAddr, worker: u32, round: u32) -> Vec<Fact> {
         let Ok(reply) = client.ask(&agent.register()).await else { break };
         let id = reply["node_id"].as_u64().unwrap();
         facts.push(Fact::Id { agent: seed, id });
+        acknowledged.add_permits(1);
         if client.ask(&agent.set_hostname(id, &name)).await.is_err() {
             break;
         }
@@ -126,10 +128,12 @@ async fn nothing_acknowledged_is_lost_by_a_kill() {
         let mut victim = Victim::start(folder.path());
         let address = victim.address;
         check(address, &facts).await;
-        let workers: Vec<_> = (0..WORKERS).map(|worker| tokio::spawn(work(address, worker, round))).collect();
-        // Anywhere between the first request and deep in the work; no two rounds alike.
-        let moment = Duration::from_micros(u64::from(round * round) * 3_700 + 900);
-        tokio::time::sleep(moment).await;
+        let acknowledged = Arc::new(Semaphore::new(0));
+        let workers: Vec<_> = (0..WORKERS)
+            .map(|worker| tokio::spawn(work(address, worker, round, Arc::clone(&acknowledged))))
+            .collect();
+        // Anywhere between the first registration and deep in the work; no two rounds alike.
+        acknowledged.acquire_many(round * round * 2).await.unwrap().forget();
         victim.kill();
         for worker in workers {
             facts.extend(worker.await.unwrap());
