@@ -272,7 +272,17 @@ impl Driver {
         }
     }
 
-    /// Tells the peer that no more comes; returns when it acknowledged everything.
+    /// How many bytes of a connection the peer has acknowledged.
+    pub(crate) async fn acknowledged(&self, conn: u32) -> Result<u64, DriverError> {
+        let answer = self.call(Request::Acknowledged(conn)).await?;
+        let Answer::Frame(Reply::Answer { payload, .. }) = answer else {
+            return Err(DriverError::Protocol("the wrong answer to a count"));
+        };
+        let count = payload.first_chunk().ok_or(DriverError::Protocol("a count that is too short"))?;
+        Ok(u64::from_be_bytes(*count))
+    }
+
+    /// Tells the peer that no more comes, in either direction; returns when it acknowledged everything.
     pub(crate) async fn finish(self, conn: u32) -> Result<(), DriverError> {
         self.call(Request::Finish(conn)).await.map(|_| ())
     }

@@ -20,7 +20,9 @@ type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A stream to a peer. Reading ends when the peer finished; dropping it closes it.
 ///
-/// `poll_shutdown` half-closes: it is ready when the peer has acknowledged everything.
+/// There is no half-close: `poll_shutdown` ends both directions, and is ready when the peer has acknowledged everything
+/// written here. The peer sends nothing more once it sees the end, so read before it what you expect; what arrived until
+/// then can still be read. [`Delivery`] tells without ending anything how much has arrived.
 pub struct Conn {
     driver: Driver,
     id: u32,
@@ -29,6 +31,24 @@ pub struct Conn {
     room: Option<Waiting<Permit>>,
     finishing: Option<Waiting<Result<(), DriverError>>>,
     closed: bool,
+}
+
+/// Follows how much of what was written to a [`Conn`] has arrived, also while that is split in two.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    driver: Driver,
+    conn: u32,
+}
+
+impl Delivery {
+    /// Bytes that the peer has acknowledged; a lower bound once the connection has ended.
+    ///
+    /// # Errors
+    ///
+    /// The loss of the daemon, and [`crate::ErrorKind::InvalidArgument`] from a daemon that does not count.
+    pub async fn acknowledged(&self) -> Result<u64, DriverError> {
+        self.driver.acknowledged(self.conn).await
+    }
 }
 
 impl std::fmt::Debug for Conn {
@@ -46,6 +66,12 @@ impl Conn {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// A view of what has arrived at the peer.
+    #[must_use]
+    pub fn delivery(&self) -> Delivery {
+        Delivery { driver: self.driver.clone(), conn: self.id }
     }
 
     /// Closes the connection; what was written is still delivered by the daemon.

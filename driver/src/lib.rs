@@ -11,7 +11,7 @@ pub mod ipc;
 pub mod services;
 
 pub use client::{Accepted, Datagram, Driver, Listener};
-pub use conn::Conn;
+pub use conn::{Conn, Delivery};
 pub use error::{DriverError, ErrorKind};
 pub use framing::{encode_frame, read_frame};
 pub use proto_core::wire::{Address, SocketAddress};

@@ -65,12 +65,15 @@ pub mod command {
     // Extensions, far from the reference's range. A daemon that lacks them answers "unknown command".
     /// Says that the client understands `STREAM_ERROR`.
     pub const HELLO: u8 = 0xE0;
-    /// Half-closes a connection; answered when the peer acknowledged everything.
+    /// Ends a connection after what was sent; answered when the peer acknowledged everything. There is no half-close:
+    /// the peer sends nothing more once it sees the end, and what it had under way then is lost to both.
     pub const FINISH: u8 = 0xE2;
     /// Protocol-level ping of a node.
     pub const PING: u8 = 0xE4;
     /// What the daemon knows of its network.
     pub const NETCHECK: u8 = 0xE6;
+    /// How many bytes of a connection the peer has acknowledged: a `u64`.
+    pub const ACKNOWLEDGED: u8 = 0xE8;
     /// Push: a connection ended without the peer having finished it, and why. Followed by `CLOSE_OK`.
     pub const STREAM_ERROR: u8 = 0xEF;
 }

@@ -91,8 +91,11 @@ pub enum Request {
     },
     /// Extension: the client's version of the extensions.
     Hello(u8),
-    /// Extension: no more bytes follow; answered when the peer acknowledged all of them.
+    /// Extension: no more bytes follow; answered when the peer acknowledged all of them. What the peer sent before it saw
+    /// the end still arrives; later bytes do not, as there is no half-close. So first read what is expected.
     Finish(u32),
+    /// Extension: how many bytes of a connection the peer has acknowledged; a lower bound once the connection has ended.
+    Acknowledged(u32),
     /// Extension: protocol-level ping.
     Ping {
         /// The node.
@@ -232,6 +235,7 @@ impl Request {
             command::UNBIND => Self::Unbind(fields.u16().ok_or(missing("unbind: port is required"))?),
             command::HELLO => Self::Hello(fields.u8().ok_or(missing("hello: missing version"))?),
             command::FINISH => Self::Finish(fields.u32().ok_or(missing("finish: missing conn_id"))?),
+            command::ACKNOWLEDGED => Self::Acknowledged(fields.u32().ok_or(missing("acknowledged: missing conn_id"))?),
             command::PING => {
                 let node = fields.u32().ok_or(missing("ping: missing node_id"))?;
                 Self::Ping { node, timeout_ms: fields.u32().ok_or(missing("ping: missing timeout"))? }
@@ -284,6 +288,7 @@ impl Request {
             }
             Self::Close(conn) => put_u32(&mut out, command::CLOSE, *conn, &[]),
             Self::Finish(conn) => put_u32(&mut out, command::FINISH, *conn, &[]),
+            Self::Acknowledged(conn) => put_u32(&mut out, command::ACKNOWLEDGED, *conn, &[]),
             Self::PreferDirect(node) => put_u32(&mut out, command::PREFER_DIRECT, *node, &[]),
             Self::Ping { node, timeout_ms } => put_u32(&mut out, command::PING, *node, &timeout_ms.to_be_bytes()),
             Self::Info => command::INFO,

@@ -40,6 +40,7 @@ fn requests() -> impl Strategy<Value = Request> {
         (any::<u32>(), bytes()).prop_map(|(conn, data)| Request::Send { conn, data }),
         any::<u32>().prop_map(Request::Close),
         any::<u32>().prop_map(Request::Finish),
+        any::<u32>().prop_map(Request::Acknowledged),
         (remote(), bytes()).prop_map(|(to, data)| Request::SendTo { to, data }),
         (remote(), bytes()).prop_map(|(to, data)| Request::SendToConfirm { to, data }),
         (any::<(u16, u16)>(), bytes(), bytes())

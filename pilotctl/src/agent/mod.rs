@@ -14,6 +14,7 @@ use events::Broker;
 use proto_core::NodeId;
 use proto_core::crypto::Identity;
 use proto_core::endpoint::{self, PeerStatus, Status, StreamStatus};
+use proto_core::ids::StreamId;
 use proto_core::registry::Request as Registry;
 use proto_core::wire::SocketAddress;
 use runtime_tokio::{
@@ -177,6 +178,11 @@ impl Agent {
         self.node.streams()
     }
 
+    /// One stream, while the node knows it.
+    pub(crate) fn stream(&self, id: StreamId) -> Option<StreamStatus> {
+        self.streams().into_iter().find(|stream| stream.id == id)
+    }
+
     /// What the kernel refused of the UDP buffers.
     pub(crate) fn buffer_warning(&self) -> Option<String> {
         self.node.buffers().warning().map(|warning| warning.to_string())
@@ -324,6 +330,12 @@ fn dial_words(error: &DialError) -> String {
         endpoint::DialError::InvalidTarget => "invalid target",
         endpoint::DialError::TooManyStreams => "too many streams",
     };
+    // To a stranger a private peer looks as if nothing listened: both are possible.
+    if *reason == endpoint::DialError::Timeout {
+        return format!(
+            "{words}: the peer is reachable but silent: it may have no trust in this agent, or nothing listens on this port"
+        );
+    }
     format!("{words}: {reason}")
 }
 
@@ -345,6 +357,8 @@ mod tests {
         ] {
             let words = dial_words(&DialError::Protocol(reason));
             assert_eq!(ErrorKind::of_text(&words), kind, "{words}");
+            let both = words.contains("no trust") && words.contains("nothing listens");
+            assert_eq!(both, reason == endpoint::DialError::Timeout, "{words}");
         }
     }
 }

@@ -58,6 +58,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Trust(TrustCommand),
     /// Send a message, or bytes to a port and show the reply
+    ///
+    /// A reply from a port is complete when the peer finishes or says nothing more for a second; a peer that does not
+    /// reply at all is given 30 s, or --timeout.
     Connect {
         /// Address, node number or hostname
         peer: String,
@@ -84,6 +87,9 @@ pub(crate) enum Command {
         peer: String,
         /// The port
         port: u16,
+        /// After the end of the input, finish when nothing came or went for this long
+        #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1s")]
+        quiet_after: Duration,
     },
     /// Round-trip time to a peer, and the way it goes
     Ping {

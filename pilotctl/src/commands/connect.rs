@@ -1,6 +1,8 @@
 //! `connect`: a message that the peer acknowledges, or bytes to a port and what comes back.
 
 use super::peer;
+use super::pulse::{Pulse, while_alive};
+use super::talk::{End, Manners, talk};
 use crate::cli::{CliError, Context, Kind, Result};
 use bytes::Bytes;
 use driver::services::exchange::MessageKind;
@@ -9,7 +11,7 @@ use driver::{Address, Conn, Driver, SocketAddress};
 use serde_json::json;
 use std::io::IsTerminal;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 
 /// Largest message; files go with `file send`.
 const MAX_MESSAGE: usize = 8 * 1024 * 1024;
@@ -17,6 +19,8 @@ const MAX_MESSAGE: usize = 8 * 1024 * 1024;
 const MAX_REPLY: u64 = 8 * 1024 * 1024;
 /// Longest wait for an acknowledgement or a reply.
 const REPLY: Duration = Duration::from_secs(30);
+/// A reply is complete when nothing more comes for this long.
+const QUIET: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(
     context: &Context,
@@ -55,6 +59,8 @@ pub(super) async fn deliver(
         conn.close().await?;
         Ok(ack)
     };
+    let pulse = Pulse::watched();
+    let work = while_alive(context, peer, to.node.0, &pulse, work);
     let ack = context.within(REPLY, &format!("{peer} to acknowledge"), work).await?;
     let data = json!({
         "target": to.to_string(),
@@ -72,29 +78,43 @@ pub(super) async fn deliver(
 pub(super) async fn dial(driver: &Driver, peer: &str, to: SocketAddress) -> Result<Conn> {
     driver.dial(to).await.map_err(|error| {
         let error = CliError::from(error).context(format!("cannot reach {peer} port {}", to.port));
-        if matches!(error.kind(), Kind::Timeout | Kind::ConnectionFailed) {
-            error.hint("is it running, and does it trust this agent? `pilotctl trust list`, `pilotctl netcheck`")
+        let kind = error.kind();
+        if kind == Kind::Timeout {
+            error.hint("on the peer: `pilotctl trust add` with this agent's name, or start what is to listen there")
+        } else if kind == Kind::ConnectionFailed {
+            error.hint("is it running? `pilotctl peers`, `pilotctl netcheck`")
         } else {
             error
         }
     })
 }
 
+/// Sends bytes to a port. The reply ends with the peer, or when nothing more comes for [`QUIET`].
 async fn exchange_bytes(context: &Context, driver: &Driver, peer: &str, to: SocketAddress, data: Bytes) -> Result<()> {
-    let sent = data.len();
+    let patience = context.timeout.unwrap_or(REPLY);
+    let manners = Manners { quiet_after: QUIET, awaits_reply: true, patience: Some(patience), most: MAX_REPLY };
+    let mut reply = Vec::new();
+    let pulse = Pulse::watched();
     let work = async {
-        let mut conn = dial(driver, peer, to).await?;
-        conn.write_all(&data).await?;
-        conn.shutdown().await?;
-        let mut reply = Vec::new();
-        (&mut conn).take(MAX_REPLY).read_to_end(&mut reply).await?;
-        conn.close().await?;
-        Ok(reply)
+        let conn = dial(driver, peer, to).await?;
+        talk(conn, data.as_ref(), &mut reply, &pulse, manners).await
     };
-    let reply = context.within(REPLY, &format!("{peer} to reply and close"), work).await?;
+    let what = format!("{peer} to reply");
+    let work = context.output.waiting(&what, work);
+    let end = while_alive(context, peer, to.address.node.0, &pulse, work).await?;
     let text = String::from_utf8_lossy(&reply).into_owned();
-    let data = json!({"target": to.address.to_string(), "port": to.port, "sent": sent, "response": text});
-    context.output.result(&data, || text.clone());
+    let shown = json!({
+        "target": to.address.to_string(),
+        "port": to.port,
+        "sent": data.len(),
+        "acked": true,
+        "response": text,
+        "ended_by": end.word(),
+    });
+    if end == End::NoReply {
+        context.output.say(&format!("{peer} has it, and did not reply within {patience:?}"));
+    }
+    context.output.result(&shown, || text.clone());
     Ok(())
 }
 

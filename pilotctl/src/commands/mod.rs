@@ -11,8 +11,10 @@ mod msg;
 mod nc;
 mod peer;
 mod ping;
+mod pulse;
 mod rendezvous;
 mod status;
+mod talk;
 mod trust;
 
 use crate::cli::args::Command;
@@ -30,7 +32,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
             connect::run(context, &peer, port, message, data_file).await
         }
         Command::Listen { port, count } => nc::listen(context, port, count).await,
-        Command::Nc { peer, port } => nc::pipe(context, &peer, port).await,
+        Command::Nc { peer, port, quiet_after } => nc::pipe(context, &peer, port, quiet_after).await,
         Command::Ping { peer, count, until_direct } => ping::ping(context, &peer, count, until_direct).await,
         Command::Bench { peer, megabytes } => ping::bench(context, &peer, megabytes).await,
         Command::File(command) => file::run(context, command).await,

@@ -1,47 +1,32 @@
 //! `nc` and `listen`: pipes between this terminal and a port.
 
+use super::pulse::{Pulse, while_alive};
+use super::talk::{Manners, broken, talk};
 use super::{connect, peer};
 use crate::cli::{CliError, Context, Kind, Result};
-use bytes::Bytes;
+use driver::{Conn, SocketAddress};
 use serde_json::json;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 
-/// stdin and stdout connected to a peer's port; ends when both directions have.
-pub(super) async fn pipe(context: &Context, name: &str, port: u16) -> Result<()> {
+/// stdin and stdout connected to a peer's port. Ends with the peer, or when all is delivered and quiet after the input's end.
+pub(super) async fn pipe(context: &Context, name: &str, port: u16, quiet_after: Duration) -> Result<()> {
     let driver = context.driver().await?;
     let to = peer::resolve_port(context, &driver, name, port).await?;
     let dialling = async { connect::dial(&driver, name, to).await };
-    let conn = context.within(Duration::from_secs(10), name, dialling).await?;
-    let (mut reader, mut writer) = tokio::io::split(conn);
-    let sending = async {
-        copy(&mut tokio::io::stdin(), &mut writer).await?;
-        writer.shutdown().await
-    };
-    let mut stdout = tokio::io::stdout();
-    let receiving = copy(&mut reader, &mut stdout);
-    tokio::pin!(sending, receiving);
-    // The peer's end ends the pipe: nobody reads what stdin may still bring.
-    let outcome = tokio::select! {
-        received = &mut receiving => received,
-        sent = &mut sending => match sent {
-            Ok(()) => receiving.await,
-            Err(error) => Err(error),
-        },
-    };
-    outcome.map_err(|error| CliError::new(Kind::ConnectionFailed, error))
+    let conn = context.within(Duration::from_secs(10), &format!("{name} to answer"), dialling).await?;
+    let manners = Manners { quiet_after, awaits_reply: false, patience: None, most: u64::MAX };
+    // A terminal may say nothing for hours; once its input has ended, somebody waits.
+    let pulse = Pulse::unwatched();
+    let talking = talk(conn, tokio::io::stdin(), tokio::io::stdout(), &pulse, manners);
+    while_alive(context, name, to.address.node.0, &pulse, talking).await.map(|_| ())
 }
 
-async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let read = from.read(&mut buffer).await?;
-        if read == 0 {
-            return Ok(());
-        }
-        to.write_all(buffer.get(..read).unwrap_or_default()).await?;
-        to.flush().await?;
-    }
+/// What came to a port, and why it is not all of it.
+struct Arrival {
+    from: SocketAddress,
+    data: Vec<u8>,
+    broken: Option<CliError>,
 }
 
 /// Shows what arrives on a port: a datagram at once, a stream when the peer has finished.
@@ -49,7 +34,7 @@ pub(super) async fn listen(context: &Context, port: u16, count: Option<u64>) -> 
     let driver = context.driver().await?;
     let mut listener = driver.listen(port).await?;
     context.output.say(&format!("listening on port {port}"));
-    let (shown, mut arrivals) = tokio::sync::mpsc::channel(64);
+    let (sender, mut arrivals) = tokio::sync::mpsc::channel(64);
     let deadline = async {
         match context.timeout {
             Some(limit) => tokio::time::sleep(limit).await,
@@ -58,52 +43,69 @@ pub(super) async fn listen(context: &Context, port: u16, count: Option<u64>) -> 
     };
     tokio::pin!(deadline);
     let mut left = count.unwrap_or(u64::MAX);
+    let mut outcome = Ok(());
     while left > 0 {
-        tokio::select! {
+        let arrival = tokio::select! {
             accepted = listener.accept() => {
                 let Some(accepted) = accepted else { return Err(gone()) };
-                let shown = shown.clone();
-                tokio::spawn(async move {
-                    let mut data = Vec::new();
-                    let mut conn = accepted.conn;
-                    if (&mut conn).take(MAX_SHOWN).read_to_end(&mut data).await.is_ok() {
-                        let _ = shown.send((accepted.remote, Bytes::from(data))).await;
-                    }
-                    let _ = conn.close().await;
-                });
+                let sender = sender.clone();
+                tokio::spawn(async move { sender.send(collect(accepted.conn, accepted.remote).await).await });
+                continue;
             }
             datagram = driver.recv_from() => {
                 let Some(datagram) = datagram else { return Err(gone()) };
-                if datagram.to_port == port {
-                    show(context, datagram.from, &datagram.data);
-                    left -= 1;
+                if datagram.to_port != port {
+                    continue;
                 }
+                Arrival { from: datagram.from, data: datagram.data.to_vec(), broken: None }
             }
-            Some((from, data)) = arrivals.recv() => {
-                show(context, from, &data);
-                left -= 1;
-            }
+            Some(arrival) = arrivals.recv() => arrival,
             () = &mut deadline => return Err(CliError::new(Kind::Timeout, "nothing more arrived in time")),
-        }
+        };
+        show(context, &arrival);
+        left -= 1;
+        outcome = outcome.and(arrival.broken.map_or(Ok(()), Err));
     }
-    Ok(())
+    outcome
 }
 
 /// Bytes of a stream shown at most.
 const MAX_SHOWN: u64 = 16 * 1024 * 1024;
 
-fn show(context: &Context, from: driver::SocketAddress, data: &[u8]) {
+/// Reads a stream until the peer finishes, or as far as it came.
+async fn collect(mut conn: Conn, from: SocketAddress) -> Arrival {
+    let mut data = Vec::new();
+    let read = (&mut conn).take(MAX_SHOWN + 1).read_to_end(&mut data).await;
+    let most = usize::try_from(MAX_SHOWN).unwrap_or(usize::MAX);
+    let broken = match read {
+        Err(error) => Some(broken(error)),
+        Ok(_) if data.len() > most => {
+            data.truncate(most);
+            Some(CliError::new(Kind::ConnectionFailed, "more than 16 MiB arrived; the rest is left out"))
+        }
+        Ok(_) => None,
+    };
+    let _ = conn.close().await;
+    Arrival { from, data, broken }
+}
+
+fn show(context: &Context, arrival: &Arrival) {
+    let Arrival { from, data, broken } = arrival;
     let text = String::from_utf8_lossy(data);
+    let why = broken.as_ref().map(CliError::message);
     if context.output.json {
         let item = json!({
             "src_addr": from.address.to_string(),
             "src_port": from.port,
             "data": text,
             "bytes": data.len(),
+            "complete": why.is_none(),
+            "error": why,
         });
         context.output.line(&item.to_string());
     } else {
-        context.output.say(&format!("from {from}, {} bytes:", data.len()));
+        let cut = why.map(|why| format!(", not all of it: {why}")).unwrap_or_default();
+        context.output.say(&format!("from {from}, {} bytes{cut}:", data.len()));
         context.output.line(&text);
     }
 }

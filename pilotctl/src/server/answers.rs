@@ -53,6 +53,10 @@ pub(super) async fn answer(session: &Arc<Session>, command: u8, request: Request
             return Ok(Answer::reply(Reply::Closed(conn)));
         }
         Request::Finish(conn) => return finish(session, conn).await.map(|()| payload(command, Bytes::new())),
+        Request::Acknowledged(conn) => {
+            let count = session.acknowledged(conn).ok_or_else(|| format!("acknowledged: unknown connection {conn}"))?;
+            return Ok(payload(command, Bytes::copy_from_slice(&count.to_be_bytes())));
+        }
         Request::SendToConfirm { to, data } => {
             agent.send_datagram(to, &data).map_err(|why| format!("sendto: {why}"))?;
             return Ok(payload(command, Bytes::new()));

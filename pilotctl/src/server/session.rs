@@ -68,6 +68,11 @@ impl Session {
         self.owned().streams.get(&conn).map(Handle::sender)
     }
 
+    /// Bytes of one of this client's connections that the peer has acknowledged.
+    pub(super) fn acknowledged(&self, conn: u32) -> Option<u64> {
+        self.owned().streams.get(&conn).map(|handle| handle.acknowledged(&self.hub.agent))
+    }
+
     pub(super) fn remove_stream(&self, conn: u32) -> Option<Handle> {
         self.owned().streams.remove(&conn)
     }

@@ -1,10 +1,13 @@
 //! One overlay connection of a client: bytes both ways, and how it ends.
 
 use super::session::Session;
+use crate::agent::Agent;
 use bytes::Bytes;
 use driver::ipc::Reply;
+use proto_core::ids::StreamId;
 use runtime_tokio::{ReadHalf, Stream, WriteHalf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
@@ -28,6 +31,9 @@ pub(super) enum Outgoing {
 /// A running connection.
 #[derive(Debug)]
 pub(super) struct Handle {
+    stream: StreamId,
+    /// Bytes known to have arrived; nothing tells after the end.
+    acknowledged: AtomicU64,
     outgoing: mpsc::Sender<Outgoing>,
     reader: AbortHandle,
     writer: AbortHandle,
@@ -36,6 +42,18 @@ pub(super) struct Handle {
 impl Handle {
     pub(super) fn sender(&self) -> mpsc::Sender<Outgoing> {
         self.outgoing.clone()
+    }
+
+    /// Bytes that the peer has acknowledged.
+    pub(super) fn acknowledged(&self, agent: &Agent) -> u64 {
+        if let Some(stats) = agent.stream(self.stream).map(|stream| stream.stats)
+            && stats.state == "established"
+        {
+            // What is taken for lost is not in flight, and has not arrived either.
+            let missing = if stats.unacknowledged_segments == 0 { 0 } else { stats.in_flight.max(1) };
+            self.acknowledged.fetch_max(stats.bytes_sent.saturating_sub(missing), Ordering::Relaxed);
+        }
+        self.acknowledged.load(Ordering::Relaxed)
     }
 
     /// The client is gone: the peer is told so.
@@ -52,11 +70,12 @@ impl Handle {
 
 /// Starts the two tasks of a connection.
 pub(super) fn start(session: &Arc<Session>, conn: u32, stream: Stream) {
+    let id = stream.id();
     let (read, write) = stream.into_split();
     let (outgoing, waiting) = mpsc::channel(QUEUE);
     let writer = tokio::spawn(write_stream(write, waiting)).abort_handle();
     let reader = tokio::spawn(read_stream(Arc::clone(session), conn, read)).abort_handle();
-    session.add_stream(conn, Handle { outgoing, reader, writer });
+    session.add_stream(conn, Handle { stream: id, acknowledged: AtomicU64::new(0), outgoing, reader, writer });
 }
 
 async fn read_stream(session: Arc<Session>, conn: u32, mut stream: ReadHalf) {
