@@ -2,6 +2,7 @@
 
 use driver::services::SendError;
 use driver::{DriverError, ErrorKind};
+use serde_json::Value;
 use std::fmt;
 use std::io;
 
@@ -11,6 +12,7 @@ pub(crate) struct CliError {
     kind: Kind,
     message: String,
     hint: Option<String>,
+    found: Option<Value>,
 }
 
 /// The kinds of failure; their exit statuses are an interface.
@@ -51,7 +53,9 @@ impl Kind {
     /// The `code` of the JSON envelope.
     pub(crate) const fn code(self) -> &'static str {
         match self {
-            Self::Internal | Self::Degraded | Self::Interrupted => "internal",
+            Self::Internal | Self::Interrupted => "internal",
+            // Told by the exit status alone, beside an ordinary result.
+            Self::Degraded => "degraded",
             Self::InvalidArgument => "invalid_argument",
             Self::NotRunning => "not_running",
             Self::NotFound => "not_found",
@@ -65,7 +69,7 @@ impl Kind {
 
 impl CliError {
     pub(crate) fn new(kind: Kind, message: impl fmt::Display) -> Self {
-        Self { kind, message: message.to_string(), hint: None }
+        Self { kind, message: message.to_string(), hint: None, found: None }
     }
 
     pub(crate) fn usage(message: impl fmt::Display) -> Self {
@@ -84,6 +88,16 @@ impl CliError {
     pub(crate) fn context(mut self, what: impl fmt::Display) -> Self {
         self.message = format!("{what}: {}", self.message);
         self
+    }
+
+    /// What was found out nevertheless; `data` of the JSON envelope.
+    pub(crate) fn with_data(mut self, data: Value) -> Self {
+        self.found = Some(data);
+        self
+    }
+
+    pub(crate) fn found(&self) -> Option<&Value> {
+        self.found.as_ref()
     }
 
     pub(crate) fn kind(&self) -> Kind {

@@ -68,18 +68,23 @@ impl Output {
 
     /// Shows a failure and gives its exit status.
     pub(crate) fn failure(self, error: &CliError) -> ExitCode {
+        // A degraded network is an ordinary result, which was shown; only the exit status is left to tell.
+        if error.kind() == Kind::Degraded {
+            return ExitCode::from(error.kind().exit_status());
+        }
         if self.json {
             let mut body = json!({
                 "status": "error",
                 "code": error.kind().code(),
                 "message": error.message(),
             });
-            if let (Some(fields), Some(hint)) = (body.as_object_mut(), error.hint_text()) {
-                fields.insert("hint".to_owned(), hint.into());
+            if let Some(fields) = body.as_object_mut() {
+                fields.extend(error.hint_text().map(|hint| ("hint".to_owned(), hint.into())));
+                fields.extend(error.found().map(|data| ("data".to_owned(), data.clone())));
             }
             // Scripts read one stream: the envelope is data, also when it tells a failure.
             self.line(&body.to_string());
-        } else if error.kind() != Kind::Degraded {
+        } else {
             let _ = writeln!(anstream::stderr(), "error: {}", error.message());
             if let Some(hint) = error.hint_text() {
                 let _ = writeln!(anstream::stderr(), "hint:  {hint}");

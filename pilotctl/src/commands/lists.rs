@@ -77,7 +77,6 @@ pub(super) async fn netcheck(context: &Context) -> Result<()> {
         lines.join("\n")
     });
     if report.get("degraded") == Some(&Value::Bool(true)) {
-        // The report is the data; only the exit status is left to tell.
         return Err(CliError::new(Kind::Degraded, verdict));
     }
     Ok(())

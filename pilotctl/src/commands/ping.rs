@@ -50,11 +50,12 @@ pub(super) async fn ping(context: &Context, name: &str, count: u32, until_direct
     }
     let lost = results.len() - usize::try_from(answered).unwrap_or(0);
     let data = json!({"target": to.to_string(), "results": results, "timeout": lost > 0, "direct": direct});
-    context.output.result(&data, String::new);
     if until_direct && !direct {
         return Err(CliError::new(Kind::Timeout, format!("the path to {name} did not become direct"))
-            .hint("`pilotctl status` says why it goes through the relay"));
+            .hint("`pilotctl status` says why it goes through the relay")
+            .with_data(data));
     }
+    context.output.result(&data, String::new);
     Ok(())
 }
 
