@@ -1,5 +1,6 @@
 //! `file send`, `file list`.
 
+use super::pulse::{Pulse, while_alive};
 use super::{connect, peer};
 use crate::agent::digest_of;
 use crate::cli::args::FileCommand;
@@ -36,16 +37,19 @@ async fn send(context: &Context, peer: &str, path: &Path) -> Result<()> {
     let mut source = tokio::fs::File::from_std(file);
     let bar = context.output.bar(bytes, &name);
     let started = Instant::now();
+    let moved = |at, pulse: &Pulse| {
+        bar.set_position(at);
+        pulse.beat();
+    };
+    let pulse = Pulse::watched();
     let work = async {
         let mut conn = connect::dial(&driver, peer, SocketAddress::new(to, EXCHANGE_PORT)).await?;
-        let sent = send_file(&mut conn, &name, bytes, sha256, &mut source, |at| bar.set_position(at)).await?;
+        let sent = send_file(&mut conn, &name, bytes, sha256, &mut source, |at| moved(at, &pulse)).await?;
         conn.close().await?;
         Ok(sent)
     };
-    let sent = match context.timeout {
-        Some(_) => context.within(PATIENCE, &format!("{peer} to take the file"), work).await?,
-        None => work.await?,
-    };
+    let work = while_alive(context, peer, to.node.0, &pulse, work);
+    let sent = context.within(PATIENCE, &format!("{peer} to take the file"), work).await?;
     bar.finish_and_clear();
     let elapsed = started.elapsed();
     let rate = rate_mb(bytes - sent.resumed, elapsed);
