@@ -129,9 +129,8 @@ async fn nothing_acknowledged_is_lost_by_a_kill() {
         let address = victim.address;
         check(address, &facts).await;
         let acknowledged = Arc::new(Semaphore::new(0));
-        let workers: Vec<_> = (0..WORKERS)
-            .map(|worker| tokio::spawn(work(address, worker, round, Arc::clone(&acknowledged))))
-            .collect();
+        let workers: Vec<_> =
+            (0..WORKERS).map(|worker| tokio::spawn(work(address, worker, round, Arc::clone(&acknowledged)))).collect();
         // Anywhere between the first registration and deep in the work; no two rounds alike.
         acknowledged.acquire_many(round * round * 2).await.unwrap().forget();
         victim.kill();

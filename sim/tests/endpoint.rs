@@ -146,8 +146,11 @@ fn a_restarted_peer_is_reached_again_without_help() {
     let mut net = Net::trusting(9, 2, Link::default());
     net.act(1, |endpoint, _| endpoint.listen(1000)).unwrap();
     let (first, _) = net.connect(0, 1, 1000);
+    net.run_for(SECOND);
     net.restart(1, Config::default(), 99);
     net.act(1, |endpoint, _| endpoint.listen(1000)).unwrap();
+    net.act(0, |endpoint, now| endpoint.write(now, first, b"into nothing")).unwrap();
+    net.run_until(5 * SECOND, |net| net.saw(0, &Event::Closed(first, CloseReason::Reset)));
     let second = net.act(0, |endpoint, now| endpoint.dial(now, target(1, 1000))).unwrap();
     net.run_until(5 * SECOND, |net| net.saw(0, &Event::Connected(second)));
     assert_ne!(first, second);

@@ -134,6 +134,12 @@ impl Endpoint {
             self.handle_syn(sender, header, &segment);
         } else {
             self.drops.count("no_such_stream");
+            // A peer of ours that sends data into nothing, after a restart here, need not wait for its own timeout (RFC 9293 section 3.10.7.1).
+            // The reference is left in silence, as it leaves us (data-plane section 6.12).
+            let ours = self.peers.get_mut(&sender).filter(|peer| peer.ours);
+            if !payload.is_empty() && ours.is_some_and(|peer| peer.pongs.take(now)) && self.trusts(sender) {
+                self.send_reset(sender, header);
+            }
         }
     }
 

@@ -161,16 +161,21 @@ impl Endpoint {
     /// RST: nothing listens there, or no room. Only those who are admitted learn it.
     fn refuse(&mut self, node: NodeId, syn: &Header) {
         self.drops.count("syn_refused");
+        self.send_reset(node, syn);
+    }
+
+    /// RST in answer to `packet`. The acknowledgement names a SYN; nobody reads it in any other state.
+    pub(super) fn send_reset(&mut self, node: NodeId, packet: &Header) {
         let header = Header {
             flags: Flags::RST,
-            src: syn.dst,
-            dst: syn.src,
-            src_port: syn.dst_port,
-            dst_port: syn.src_port,
+            src: packet.dst,
+            dst: packet.src,
+            src_port: packet.dst_port,
+            dst_port: packet.src_port,
             seq: SeqNumber(0),
-            ack: syn.seq + 1,
+            ack: packet.seq + 1,
             window: 0,
-            ..*syn
+            ..*packet
         };
         self.send_packet(Packet { node, route: None, session: None, header, payload: Bytes::new() });
     }

@@ -10,7 +10,7 @@ use crate::ids::{NetworkId, NodeId};
 use crate::limits;
 use crate::path::{OwnAddresses, PathAction, PathConfig, PathSet, PeerAddresses, Proof, Route};
 use crate::time::Timestamp;
-use crate::tunnel::{Action, Context, Tunnel};
+use crate::tunnel::{Action, Context, SessionId, Tunnel};
 use crate::wire::BeaconMessage;
 use crate::wire::beacon::write_relay_header;
 use crate::wire::candidate::{Local, Reflexive};
@@ -44,6 +44,8 @@ pub(super) struct Peer {
     pub(super) pending: VecDeque<Packet>,
     /// When to say hello again, unless the peer was recognised by then.
     pub(super) hello_again: Option<Timestamp>,
+    /// The session in which hello was said last: a peer that restarted does not know us any more.
+    pub(super) hello_session: Option<SessionId>,
     pub(super) resolved_at: Option<Timestamp>,
     pub(super) resolving: bool,
     pub(super) used_at: Timestamp,
@@ -62,7 +64,7 @@ pub(super) struct Facts {
     pub(super) hostname: Option<String>,
 }
 
-/// Answers to pings left in the current second.
+/// Answers to pings, and resets of streams that do not exist, left in the current second.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PongBudget {
     second: u64,
@@ -96,6 +98,7 @@ impl Peer {
             pongs: PongBudget::default(),
             pending: VecDeque::new(),
             hello_again: None,
+            hello_session: None,
             resolved_at: None,
             resolving: false,
             used_at: now,
@@ -208,6 +211,9 @@ impl Endpoint {
                 self.tunnel_action(node, action);
             } else if let Some(action) = peer.path.poll_action(now, &mut self.rng) {
                 self.path_action(node, action);
+            } else if peer.tunnel.sending() != peer.hello_session && peer.path.route().is_some() {
+                peer.hello_session = peer.tunnel.sending();
+                self.say_hello(node);
             } else {
                 let (tunnel, path) = (peer.tunnel.poll_timeout().map(|(at, _)| at), peer.path.poll_timeout());
                 self.timers.set(TimerKind::Tunnel(node), tunnel);
@@ -254,7 +260,6 @@ impl Endpoint {
         {
             self.look_up(node);
         }
-        self.say_hello(node);
         self.send_waiting(node);
         self.wake_streams(node);
     }
