@@ -3,19 +3,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
 
-mod support;
-
 use driver::ipc::command;
+use lab::agent::{Agent, PATIENCE, befriend};
+use lab::echo::Echo;
+use lab::noise::Noise;
+use lab::rendezvous::Rendezvous;
+use lab::wait;
 use proto_core::NodeId;
 use proto_core::wire::{AuthenticatedKeyExchange, BeaconMessage, Frame};
 use std::io::Write;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
-use support::agent::{Agent, PATIENCE, Rendezvous, befriend};
-use support::echo::Echo;
-use support::noise::Noise;
-use support::wait;
 
 /// Datagrams at each target.
 const FLOOD: usize = 1_000_000;
@@ -39,7 +38,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let rendezvous = Rendezvous::on_loopback();
+        let rendezvous = Rendezvous::on_loopback(env!("CARGO_BIN_EXE_pilotctl"));
         let a = Agent::on_loopback("agent-a", &rendezvous);
         let b = Agent::on_loopback("agent-b", &rendezvous);
         befriend(&a, &b);

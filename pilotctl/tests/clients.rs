@@ -2,16 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
 
-mod support;
-
 use bytes::Bytes;
 use driver::ipc::{Frame, Reply, Request, RequestError, command};
 use driver::{encode_frame, read_frame};
+use lab::agent::Agent;
+use lab::noise::Noise;
+use lab::rendezvous::Rendezvous;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
-use support::agent::{Agent, Rendezvous};
-use support::noise::Noise;
 
 /// Requests of a client that reads no answer: more than all queues and socket buffers hold.
 const UNREAD: usize = 100_000;
@@ -35,7 +34,7 @@ async fn answers(agent: &Agent, frames: Vec<Frame>, count: usize) -> Vec<Reply> 
 
 #[test]
 fn every_unknown_command_is_answered_in_its_turn() {
-    let rendezvous = Rendezvous::on_loopback();
+    let rendezvous = Rendezvous::on_loopback(env!("CARGO_BIN_EXE_pilotctl"));
     let agent = Agent::on_loopback("agent", &rendezvous);
     let is_unknown = |command: &u8| {
         let decoded = Request::decode(&Frame { command: *command, payload: Bytes::new() });
@@ -61,7 +60,7 @@ fn every_unknown_command_is_answered_in_its_turn() {
 
 #[test]
 fn a_client_that_never_reads_stalls_only_itself() {
-    let rendezvous = Rendezvous::on_loopback();
+    let rendezvous = Rendezvous::on_loopback(env!("CARGO_BIN_EXE_pilotctl"));
     let agent = Agent::on_loopback("agent", &rendezvous);
     let mut deaf = UnixStream::connect(agent.socket()).unwrap();
     deaf.set_write_timeout(Some(Duration::from_millis(500))).unwrap();

@@ -2,11 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
 
-mod support;
-
+use lab::agent::{Agent, befriend};
+use lab::process::Ended;
+use lab::rendezvous::Rendezvous;
 use std::time::Duration;
-use support::agent::{Agent, Rendezvous, befriend};
-use support::process::Ended;
 
 /// From the command line to its end: 5 s for the dial, and the start of a program on a busy machine.
 const LIMIT: Duration = Duration::from_millis(5_500);
@@ -28,7 +27,7 @@ fn fails(what: &str, ended: &Ended, codes: &[i32]) {
 
 #[test]
 fn nobody_waits_for_an_unknown_an_untrusted_or_a_dead_peer() {
-    let rendezvous = Rendezvous::on_loopback();
+    let rendezvous = Rendezvous::on_loopback(env!("CARGO_BIN_EXE_pilotctl"));
     let agent = Agent::on_loopback("caller", &rendezvous);
     let stranger = Agent::on_loopback("stranger", &rendezvous);
     let friend = Agent::on_loopback("friend", &rendezvous);

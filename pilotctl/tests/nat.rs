@@ -3,14 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
 
-mod support;
-
+use lab::agent::{Agent, PATIENCE, befriend};
+use lab::echo::Echo;
+use lab::netns::{Access, Lab, Site, with_namespaces};
+use lab::noise;
+use lab::rendezvous::Rendezvous;
 use serde_json::Value;
 use std::time::{Duration, Instant};
-use support::agent::{Agent, PATIENCE, Rendezvous, befriend};
-use support::echo::Echo;
-use support::netns::{Access, Lab, Site, with_namespaces};
-use support::noise;
 
 /// Two agents, their rendezvous server and the networks between them. The order of fields is the order of the end.
 struct World {
@@ -23,7 +22,7 @@ struct World {
 impl World {
     fn new(a: Access, b: Access) -> Self {
         let lab = Lab::new(a, b);
-        let rendezvous = Rendezvous::in_lab(&lab);
+        let rendezvous = Rendezvous::in_lab(env!("CARGO_BIN_EXE_pilotctl"), &lab);
         let a = Agent::in_lab("agent-a", &rendezvous, &lab, Site::A);
         let b = Agent::in_lab("agent-b", &rendezvous, &lab, Site::B);
         Self { a, b, _rendezvous: rendezvous, _lab: lab }

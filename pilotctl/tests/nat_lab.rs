@@ -2,12 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
 
-mod support;
-
+use lab::netns::{Access, Lab, RENDEZVOUS, RENDEZVOUS_SECOND, Site, at, with_namespaces};
+use lab::wait;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::time::Duration;
-use support::netns::{Access, Lab, RENDEZVOUS, RENDEZVOUS_SECOND, Site, at, with_namespaces};
-use support::wait;
 
 const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 
@@ -20,9 +19,9 @@ fn next(socket: &UdpSocket) -> (String, SocketAddr) {
 
 /// A socket of a site, and its endpoints as the rendezvous host's two addresses see them.
 fn mapped(lab: &Lab, site: Site) -> (UdpSocket, [SocketAddr; 2]) {
-    let socket = lab.udp(site.host(), ANY);
+    let socket = Lab::udp(&lab.site(site), ANY);
     let seen = [RENDEZVOUS, RENDEZVOUS_SECOND].map(|address| {
-        let server = lab.udp("rv", address);
+        let server = Lab::udp(&lab.rendezvous(), address);
         socket.send_to(b"who am I", at(address, &server)).unwrap();
         let (_, from) = next(&server);
         server.send_to(from.to_string().as_bytes(), from).unwrap();
@@ -95,15 +94,16 @@ fn an_open_host_is_seen_as_it_is_and_gets_everything() {
 fn nothing_is_left_when_a_test_panics() {
     with_namespaces(|| {
         let here = format!("pilot-{}-", std::process::id());
-        let name = std::sync::Mutex::new(String::new());
+        let file = std::sync::Mutex::new(PathBuf::new());
         let outcome = std::panic::catch_unwind(|| {
             let lab = Lab::new(Access::Open, Access::Open);
-            *name.lock().unwrap() = lab.prefix("rv")[1].clone();
+            *file.lock().unwrap() = lab.rendezvous().path().unwrap();
+            assert!(file.lock().unwrap().exists());
             std::panic::resume_unwind(Box::new("a failing test"));
         });
         assert!(outcome.is_err());
-        let path = name.lock().unwrap().trim_start_matches("--net=").to_owned();
-        assert!(path.contains(&here), "{path}");
-        assert!(!std::path::Path::new(&path).exists(), "{path} is left");
+        let path = file.lock().unwrap().clone();
+        assert!(path.to_string_lossy().contains(&here), "{path:?}");
+        assert!(!path.exists(), "{path:?} is left");
     });
 }

@@ -2,13 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
 
-mod support;
-
+use lab::agent::{Agent, PATIENCE, befriend};
+use lab::process::Ended;
+use lab::rendezvous::Rendezvous;
+use lab::{noise, wait};
 use serde_json::Value;
 use std::time::{Duration, Instant};
-use support::agent::{Agent, PATIENCE, Rendezvous, befriend};
-use support::process::Ended;
-use support::{noise, wait};
 
 /// A peer that died in a transfer is noticed within this time, on a busy machine.
 const NOTICED: Duration = Duration::from_secs(13);
@@ -24,7 +23,7 @@ fn envelope(ended: &Ended) -> Value {
 
 #[test]
 fn a_degraded_netcheck_is_a_result_with_an_exit_status() {
-    let mut rendezvous = Rendezvous::on_loopback();
+    let mut rendezvous = Rendezvous::on_loopback(env!("CARGO_BIN_EXE_pilotctl"));
     let agent = Agent::on_loopback("agent", &rendezvous);
     rendezvous.kill();
     agent.until(PATIENCE, &["status"], |data| data["registry_connected"] == false);
@@ -36,7 +35,7 @@ fn a_degraded_netcheck_is_a_result_with_an_exit_status() {
 
 #[test]
 fn a_path_that_does_not_become_direct_is_one_error_with_what_was_measured() {
-    let rendezvous = Rendezvous::on_loopback();
+    let rendezvous = Rendezvous::on_loopback(env!("CARGO_BIN_EXE_pilotctl"));
     let (a, b) = (Agent::on_loopback("agent-a", &rendezvous), Agent::on_loopback("agent-b", &rendezvous));
     befriend(&a, &b);
     a.run(&["daemon", "stop"]).ok();
@@ -50,7 +49,7 @@ fn a_path_that_does_not_become_direct_is_one_error_with_what_was_measured() {
 
 #[test]
 fn waiting_says_what_for() {
-    let rendezvous = Rendezvous::on_loopback();
+    let rendezvous = Rendezvous::on_loopback(env!("CARGO_BIN_EXE_pilotctl"));
     let (a, b) = (Agent::on_loopback("agent-a", &rendezvous), Agent::on_loopback("agent-b", &rendezvous));
     let ended = a.run(&["trust", "add", "agent-b", "--wait", "--timeout", "3s"]);
     assert_eq!(ended.code(), Some(TIMEOUT), "{ended}");
@@ -64,7 +63,7 @@ fn waiting_says_what_for() {
 
 #[test]
 fn a_peer_that_dies_in_a_transfer_is_noticed_soon() {
-    let rendezvous = Rendezvous::on_loopback();
+    let rendezvous = Rendezvous::on_loopback(env!("CARGO_BIN_EXE_pilotctl"));
     let (a, b) = (Agent::on_loopback("agent-a", &rendezvous), Agent::on_loopback("agent-b", &rendezvous));
     befriend(&a, &b);
     let folder = tempfile::tempdir().unwrap();

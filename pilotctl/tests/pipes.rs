@@ -2,16 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
 
-mod support;
-
 use bytes::Bytes;
 use driver::ipc::{Reply, Request};
 use driver::{Accepted, Driver, encode_frame, read_frame};
+use lab::agent::{Agent, PATIENCE, befriend};
+use lab::noise::Noise;
+use lab::rendezvous::Rendezvous;
+use lab::wait;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::agent::{Agent, PATIENCE, Rendezvous, befriend};
-use support::noise::Noise;
-use support::wait;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A port of the peer that a test serves.
@@ -28,7 +27,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let rendezvous = Rendezvous::on_loopback();
+        let rendezvous = Rendezvous::on_loopback(env!("CARGO_BIN_EXE_pilotctl"));
         let (a, b) = (Agent::on_loopback("agent-a", &rendezvous), Agent::on_loopback("agent-b", &rendezvous));
         befriend(&a, &b);
         Self { a, b, _rendezvous: rendezvous, runtime: tokio::runtime::Runtime::new().unwrap() }

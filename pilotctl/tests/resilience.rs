@@ -2,14 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
 
-mod support;
-
+use lab::agent::{Agent, PATIENCE, befriend};
+use lab::process::Running;
+use lab::rendezvous::Rendezvous;
+use lab::{noise, wait};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use support::agent::{Agent, PATIENCE, Rendezvous, befriend};
-use support::process::Running;
-use support::{noise, wait};
 
 /// Longest time after a restart until everything is as before (issue: 5 s).
 const RECOVERY: Duration = Duration::from_secs(5);
@@ -28,7 +27,7 @@ struct World {
 
 impl World {
     fn new(megabytes: usize) -> Self {
-        let rendezvous = Rendezvous::on_loopback();
+        let rendezvous = Rendezvous::on_loopback(env!("CARGO_BIN_EXE_pilotctl"));
         let a = Agent::on_loopback("agent-a", &rendezvous);
         let b = Agent::on_loopback("agent-b", &rendezvous);
         befriend(&a, &b);

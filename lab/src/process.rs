@@ -1,14 +1,17 @@
 //! A program with a deadline: what it said, how it ended, how long it took.
 
-use super::wait;
+use crate::wait;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+/// No tool of the system takes longer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
 /// A program that runs. Dropped, it is killed.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub struct Running {
     child: Child,
     shown: String,
     stdout: File,
@@ -18,17 +21,21 @@ pub(crate) struct Running {
 
 /// A program that ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub struct Ended {
     /// The command line.
-    pub(crate) shown: String,
-    pub(crate) status: ExitStatus,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-    pub(crate) elapsed: Duration,
+    pub shown: String,
+    /// How it ended.
+    pub status: ExitStatus,
+    /// All it said there.
+    pub stdout: String,
+    /// All it said there.
+    pub stderr: String,
+    /// From its start to its end.
+    pub elapsed: Duration,
 }
 
 /// Starts it without input; its output goes to files, so that neither a full pipe nor a child of it can block.
-pub(crate) fn start(mut command: Command) -> Running {
+pub fn start(mut command: Command) -> Running {
     let shown = words(&command);
     let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
     command.stdin(Stdio::null()).stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
@@ -37,30 +44,34 @@ pub(crate) fn start(mut command: Command) -> Running {
 }
 
 /// Runs it to its end; fails the test when it lasts longer than `limit`.
-pub(crate) fn run(command: Command, limit: Duration) -> Ended {
+pub fn run(command: Command, limit: Duration) -> Ended {
     start(command).wait(limit)
 }
 
 impl Running {
-    pub(crate) fn id(&self) -> u32 {
+    /// Its process number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    pub(crate) fn has_ended(&mut self) -> bool {
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
     /// What it has said on stdout so far.
-    pub(crate) fn stdout(&self) -> String {
+    pub fn stdout(&self) -> String {
         content(&self.stdout)
     }
 
     /// What it has said on stderr so far.
-    pub(crate) fn stderr(&self) -> String {
+    pub fn stderr(&self) -> String {
         content(&self.stderr)
     }
 
-    pub(crate) fn wait(mut self, limit: Duration) -> Ended {
+    /// Waits for its end; fails the test when that takes longer than `limit`.
+    pub fn wait(mut self, limit: Duration) -> Ended {
         let Some(status) = wait::within(limit, || self.child.try_wait().unwrap()) else {
             panic!("`{}` did not end within {limit:?}; it said:\n{}{}", self.shown, self.stdout(), self.stderr());
         };
@@ -74,7 +85,7 @@ impl Running {
     }
 
     /// `kill -9`, and waits until the kernel has taken it away.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -88,17 +99,17 @@ impl Drop for Running {
 
 impl Ended {
     /// Its exit status; a signal has none.
-    pub(crate) fn code(&self) -> Option<i32> {
+    pub fn code(&self) -> Option<i32> {
         self.status.code()
     }
 
     /// The last line of its stdout as JSON, `null` when it is none.
-    pub(crate) fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> serde_json::Value {
         self.stdout.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default()
     }
 
     /// Fails the test with everything it said unless it ended well.
-    pub(crate) fn ok(self) -> Self {
+    pub fn ok(self) -> Self {
         assert!(self.status.success(), "{self}");
         self
     }

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Looks until `condition` gives something; fails the test with `what` when that takes longer than `limit`.
-pub(crate) fn until<T>(what: &str, limit: Duration, condition: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, limit: Duration, condition: impl FnMut() -> Option<T>) -> T {
     within(limit, condition).unwrap_or_else(|| panic!("not within {limit:?}: {what}"))
 }
 
 /// Looks until `condition` gives something, `None` when that takes longer than `limit`.
-pub(crate) fn within<T>(limit: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn within<T>(limit: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(found) = condition() {

@@ -7,14 +7,17 @@ use std::path::Path;
 
 /// SplitMix64: small, fast, and good enough to be incompressible.
 #[derive(Clone, Debug)]
-pub(crate) struct Noise(u64);
+pub struct Noise(u64);
 
 impl Noise {
-    pub(crate) const fn new(seed: u64) -> Self {
+    /// The same seed gives the same bytes.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(crate) const fn next(&mut self) -> u64 {
+    /// The next 64 bits.
+    pub const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -22,18 +25,20 @@ impl Noise {
     }
 
     /// A number below `limit`, which is not 0.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
+    pub fn below(&mut self, limit: usize) -> usize {
         let limit = u64::try_from(limit).unwrap();
         usize::try_from(self.next() % limit).unwrap()
     }
 
-    pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
+    /// Overwrites all of `bytes`.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
             chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
         }
     }
 
-    pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
+    /// So many bytes.
+    pub fn bytes(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         self.fill(&mut bytes);
         bytes
@@ -41,7 +46,7 @@ impl Noise {
 }
 
 /// Writes a file of so many bytes and gives its SHA-256 as hexadecimal text.
-pub(crate) fn write_file(path: &Path, megabytes: usize) -> String {
+pub fn write_file(path: &Path, megabytes: usize) -> String {
     let (mut noise, mut digest) = (Noise::new(7), Sha256::new());
     let mut file = File::create(path).unwrap();
     let mut block = vec![0; 1_000_000];
@@ -54,7 +59,7 @@ pub(crate) fn write_file(path: &Path, megabytes: usize) -> String {
 }
 
 /// The SHA-256 of a file as hexadecimal text.
-pub(crate) fn digest(path: &Path) -> String {
+pub fn digest(path: &Path) -> String {
     let (mut file, mut digest) = (File::open(path).unwrap(), Sha256::new());
     let mut block = vec![0; 1_000_000];
     loop {

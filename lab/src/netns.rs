@@ -12,31 +12,26 @@
 //!
 //! A site without a NAT is a host directly on the bridge, with the address its router would have.
 
-use super::process;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use std::fs::File;
-use std::io::Write;
+use crate::place::Place;
+use crate::process::{self, Ended, PATIENCE};
+use crate::traffic;
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
-use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// The rendezvous server's address.
-pub(crate) const RENDEZVOUS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+pub const RENDEZVOUS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 /// Its second one.
-pub(crate) const RENDEZVOUS_SECOND: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
+pub const RENDEZVOUS_SECOND: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 
-/// Where named namespaces are kept by iproute2.
-const NAMED: &str = "/run/netns";
 /// Set in the copy of a test that runs in a user namespace of its own.
 const INSIDE: &str = "PILOT_TEST_IN_USER_NAMESPACE";
-/// No single command takes longer.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How a site reaches the internet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
+pub enum Access {
     /// A public address, nothing in between.
     Open,
     /// A router with `masquerade`: keeps ports, so every destination sees the same one.
@@ -47,14 +42,16 @@ pub(crate) enum Access {
 
 /// One of the two sites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Site {
+pub enum Site {
+    /// The first.
     A,
+    /// The second.
     B,
 }
 
 impl Site {
     /// The name of its host's namespace.
-    pub(crate) const fn host(self) -> &'static str {
+    const fn host(self) -> &'static str {
         match self {
             Self::A => "a",
             Self::B => "b",
@@ -76,7 +73,8 @@ impl Site {
     }
 
     /// The address the internet sees.
-    pub(crate) const fn public(self) -> Ipv4Addr {
+    #[must_use]
+    pub const fn public(self) -> Ipv4Addr {
         Ipv4Addr::new(198, 51, 100, 10 + self.number())
     }
 
@@ -85,26 +83,39 @@ impl Site {
     }
 }
 
-/// The namespaces. Dropped, they are gone, also when a test panics.
-#[derive(Debug)]
-pub(crate) struct Lab {
-    prefix: String,
-    names: Vec<&'static str>,
-}
-
 /// Runs `test` where namespaces can be made: here when this user may, else in a copy of this test inside a user
 /// namespace. Fails with what is missing when neither works. `test` must be written in the test function itself.
-pub(crate) fn with_namespaces<T: Fn()>(test: T) {
+pub fn with_namespaces<T: Fn()>(test: T) {
+    require_tools();
+    match (can_make_namespaces(), std::env::var_os(INSIDE).is_some()) {
+        (Ok(()), _) => test(),
+        (Err(why), true) => panic!("no network namespaces in a user namespace either: {why}"),
+        (Err(why), false) => again_in_user_namespace(std::any::type_name::<T>(), &why),
+    }
+}
+
+/// For a test program with a `main` of its own: returns when namespaces can be made here. Otherwise runs this program
+/// with the same arguments inside a user namespace, to its end, and gives its exit status.
+///
+/// # Panics
+/// When something is missing on this machine, with the remedy.
+#[must_use]
+pub fn again_where_namespaces_can_be_made() -> Option<i32> {
+    require_tools();
+    let Err(why) = can_make_namespaces() else { return None };
+    assert!(std::env::var_os(INSIDE).is_none(), "no network namespaces in a user namespace either: {why}");
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let status = in_user_namespace().args(arguments).status().unwrap();
+    assert!(status.code().is_some(), "{}", needs_namespaces(&why));
+    status.code()
+}
+
+fn require_tools() {
     for (program, argument, package) in
         [("ip", "-V", "iproute2"), ("nft", "-v", "nftables"), ("nsenter", "-V", "util-linux")]
     {
         let found = Command::new(program).arg(argument).stdout(Stdio::null()).status();
         assert!(found.is_ok_and(|status| status.success()), "this test needs `{program}`: install {package}");
-    }
-    match (can_make_namespaces(), std::env::var_os(INSIDE).is_some()) {
-        (Ok(()), _) => test(),
-        (Err(why), true) => panic!("no network namespaces in a user namespace either: {why}"),
-        (Err(why), false) => again_in_user_namespace(std::any::type_name::<T>(), &why),
     }
 }
 
@@ -114,7 +125,7 @@ fn can_make_namespaces() -> Result<(), String> {
     if !outcome.status.success() {
         return Err(outcome.stderr.trim().to_owned());
     }
-    let entered = process::run(entering(&name, "true"), PATIENCE);
+    let entered = process::run(Place::named(name.clone()).command("true"), PATIENCE);
     process::run(ip(&["netns", "del", &name]), PATIENCE);
     if entered.status.success() { Ok(()) } else { Err(entered.stderr.trim().to_owned()) }
 }
@@ -122,70 +133,111 @@ fn can_make_namespaces() -> Result<(), String> {
 /// The test's name as libtest knows it is in the closure's type: `nat::NAME::{{closure}}`.
 fn again_in_user_namespace(closure: &str, why: &str) {
     let name = closure.trim_end_matches("::{{closure}}").split_once("::").map(|(_, name)| name).unwrap();
-    let script = "mount -t tmpfs tmpfs /run && exec \"$@\"";
-    let mut command = Command::new("unshare");
-    command.args(["-Urnm", "sh", "-c", script, "sh"]).arg(std::env::current_exe().unwrap());
-    command.args(["--exact", name, "--nocapture"]).env(INSIDE, "1");
-    let outcome = process::run(command, Duration::from_secs(300));
+    let mut command = in_user_namespace();
+    command.args(["--exact", name, "--nocapture"]);
+    let outcome: Ended = process::run(command, Duration::from_secs(300));
     let ran = outcome.stdout.contains("1 passed");
     print!("{}{}", outcome.stdout, outcome.stderr);
-    assert!(
-        outcome.status.success() && ran,
-        "this test needs network namespaces: run it as root, or allow user namespaces to this user ({why}); {outcome}"
-    );
+    assert!(outcome.status.success() && ran, "{}; {outcome}", needs_namespaces(why));
+}
+
+/// This very program as root of a user namespace, with a `/run` of its own for the names of network namespaces.
+fn in_user_namespace() -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["-Urnm", "sh", "-c", "mount -t tmpfs tmpfs /run && exec \"$@\"", "sh"]);
+    command.arg(std::env::current_exe().unwrap()).env(INSIDE, "1");
+    command
+}
+
+fn needs_namespaces(why: &str) -> String {
+    format!("this test needs network namespaces: run it as root, or allow user namespaces to this user ({why})")
+}
+
+/// One network namespace with nothing but loopback: its programs reach each other and nobody else. Dropped, it is
+/// gone, also when a test panics.
+#[derive(Debug)]
+pub struct Isolated {
+    place: Place,
+    name: String,
+}
+
+impl Isolated {
+    /// Makes it.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "it is an action on the machine, not a value")]
+    pub fn new() -> Self {
+        let name = prefix();
+        let isolated = Self { place: Place::named(name.clone()), name };
+        process::run(ip(&["netns", "add", &isolated.name]), PATIENCE).ok();
+        process::run(ip(&["-n", &isolated.name, "link", "set", "lo", "up"]), PATIENCE).ok();
+        isolated
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+}
+
+impl Drop for Isolated {
+    fn drop(&mut self) {
+        remove(&self.name);
+    }
+}
+
+/// The rendezvous host, two sites and what connects them. Dropped, all namespaces are gone, also when a test panics.
+#[derive(Debug)]
+pub struct Lab {
+    prefix: String,
+    names: Vec<&'static str>,
 }
 
 impl Lab {
-    pub(crate) fn new(a: Access, b: Access) -> Self {
-        let prefix = format!("pilot-{}-{}", std::process::id(), next_number());
+    /// Makes it, each site with its way of access.
+    #[must_use]
+    pub fn new(a: Access, b: Access) -> Self {
+        let prefix = prefix();
         // Made before its content, so that what exists is removed when something fails half way.
         let mut lab = Self { prefix, names: Vec::new() };
         lab.add("net");
         lab.configure("net", &["link add br0 type bridge", "link set br0 up"]);
         lab.attach("rv", &[RENDEZVOUS, RENDEZVOUS_SECOND]);
-        lab.site(Site::A, a);
-        lab.site(Site::B, b);
+        lab.connect(Site::A, a);
+        lab.connect(Site::B, b);
         lab
     }
 
-    /// A command that will run in the namespace `name`.
-    pub(crate) fn command(&self, name: &str, program: &str) -> Command {
-        entering(&self.full(name), program)
+    /// The host of a site.
+    #[must_use]
+    pub fn site(&self, site: Site) -> Place {
+        self.place(site.host())
     }
 
-    /// What to put before a program's name to run it in the namespace `name`.
-    pub(crate) fn prefix(&self, name: &str) -> Vec<String> {
-        enter_words(&self.full(name))
+    /// The rendezvous server's host.
+    #[must_use]
+    pub fn rendezvous(&self) -> Place {
+        self.place("rv")
     }
 
-    /// A UDP socket of the namespace `name`; it may be used from everywhere.
-    pub(crate) fn udp(&self, name: &str, address: Ipv4Addr) -> UdpSocket {
-        self.inside(name, || {
+    /// A UDP socket at `place`; it may be used from everywhere, and waits 5 s for a datagram.
+    #[must_use]
+    pub fn udp(place: &Place, address: Ipv4Addr) -> UdpSocket {
+        place.inside(|| {
             let socket = UdpSocket::bind(SocketAddrV4::new(address, 0)).unwrap();
             socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
             socket
         })
     }
 
-    /// Packets that a site's router refused to let in.
-    pub(crate) fn refused(&self, site: Site) -> u64 {
-        let mut command = self.command(site.router(), "nft");
-        command.args(["-j", "list", "counter", "ip", "lab", "refused"]);
-        let listed: serde_json::Value = serde_json::from_str(&process::run(command, PATIENCE).ok().stdout).unwrap();
-        let objects = listed["nftables"].as_array().unwrap();
-        objects.iter().find_map(|object| object["counter"]["packets"].as_u64()).unwrap()
+    /// Packets that a site's router refused to let in. The site must have one.
+    #[must_use]
+    pub fn refused(&self, site: Site) -> u64 {
+        traffic::named_counter(&self.place(site.router()), "ip", "lab", "refused").packets
     }
 
-    /// Runs `work` on a thread that has entered the namespace; sockets made there stay there.
-    fn inside<T: Send>(&self, name: &str, work: impl FnOnce() -> T + Send) -> T {
-        let namespace = File::open(format!("{NAMED}/{}", self.full(name))).unwrap();
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-                work()
-            });
-            thread.join().unwrap()
-        })
+    fn place(&self, name: &str) -> Place {
+        Place::named(self.full(name))
     }
 
     fn full(&self, name: &str) -> String {
@@ -220,7 +272,7 @@ impl Lab {
         self.configure(name, &["link set eth0 up"]);
     }
 
-    fn site(&mut self, site: Site, access: Access) {
+    fn connect(&mut self, site: Site, access: Access) {
         let (host, router) = (site.host(), site.router());
         let masquerade = match access {
             Access::Open => return self.attach(host, &[site.public()]),
@@ -238,7 +290,7 @@ impl Lab {
             host,
             &[&format!("addr add {own}/24 dev eth0"), "link set eth0 up", &format!("route add default via {gateway}")],
         );
-        self.inside(router, || std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap());
+        self.place(router).inside(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap());
         self.filter(router, masquerade);
     }
 
@@ -262,24 +314,21 @@ impl Lab {
                 }}
             }}"
         );
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(rules.as_bytes()).unwrap();
-        let mut command = self.command(router, "nft");
-        command.arg("-f").arg(file.path());
-        process::run(command, PATIENCE).ok();
+        self.place(router).rules(&rules);
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
         for name in self.names.iter().rev() {
-            let _ = ip(&["netns", "del", &self.full(name)]).stderr(Stdio::null()).status();
+            remove(&self.full(name));
         }
     }
 }
 
 /// An address as a socket's peer sees it.
-pub(crate) fn at(address: Ipv4Addr, socket: &UdpSocket) -> SocketAddr {
+#[must_use]
+pub fn at(address: Ipv4Addr, socket: &UdpSocket) -> SocketAddr {
     SocketAddr::new(address.into(), socket.local_addr().unwrap().port())
 }
 
@@ -289,15 +338,13 @@ fn ip(words: &[&str]) -> Command {
     command
 }
 
-fn enter_words(namespace: &str) -> Vec<String> {
-    vec!["nsenter".to_owned(), format!("--net={NAMED}/{namespace}"), "--".to_owned()]
+fn remove(namespace: &str) {
+    let _ = ip(&["netns", "del", namespace]).stderr(Stdio::null()).status();
 }
 
-fn entering(namespace: &str, program: &str) -> Command {
-    let words = enter_words(namespace);
-    let mut command = Command::new(&words[0]);
-    command.args(&words[1..]).arg(program);
-    command
+/// What the names of one test's namespaces begin with, its own on this machine.
+fn prefix() -> String {
+    format!("pilot-{}-{}", std::process::id(), next_number())
 }
 
 /// Tests of one process run at once.

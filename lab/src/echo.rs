@@ -1,7 +1,7 @@
 //! A stream to a peer's echo port, to see whether it flows.
 
-use super::agent::{Agent, PATIENCE};
-use super::wait;
+use crate::agent::{Agent, PATIENCE};
+use crate::wait;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// A stream to a peer's echo port that stays open, driven through `nc`.
 #[derive(Debug)]
-pub(crate) struct Echo {
+pub struct Echo {
     process: Child,
     input: ChildStdin,
     lines: Receiver<String>,
@@ -18,7 +18,7 @@ pub(crate) struct Echo {
 
 impl Echo {
     /// Dials; what goes wrong shows in the first [`Self::round`].
-    pub(crate) fn open(agent: &Agent, peer: &str) -> Self {
+    pub fn open(agent: &Agent, peer: &str) -> Self {
         let mut command = agent.command(&["nc", peer, "7"]);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
@@ -32,7 +32,7 @@ impl Echo {
     }
 
     /// Sends a line and waits for it to come back; how long that took.
-    pub(crate) fn round(&mut self) -> Duration {
+    pub fn round(&mut self) -> Duration {
         self.count += 1;
         let (line, began) = (format!("line {}", self.count), Instant::now());
         writeln!(self.input, "{line}").unwrap();
@@ -41,7 +41,7 @@ impl Echo {
     }
 
     /// Waits until the stream has ended, and `nc` with it.
-    pub(crate) fn ends(&mut self, limit: Duration) -> ExitStatus {
+    pub fn ends(&mut self, limit: Duration) -> ExitStatus {
         wait::until("the stream ends", limit, || self.process.try_wait().unwrap())
     }
 }
