@@ -54,17 +54,21 @@ pub(crate) async fn serve(
     let _ = timeout(WRITE_DEADLINE, stream.shutdown()).await;
 }
 
+/// A stop does not wait for the rest of a request: what was not received whole was not promised anything.
 async fn next_request(
     stream: &mut (impl AsyncRead + Unpin),
     request: &mut Vec<u8>,
     stop: &mut watch::Receiver<bool>,
 ) -> Incoming {
+    tokio::select! {
+        incoming = receive(stream, request) => incoming,
+        _ = stop.wait_for(|stop| *stop) => Incoming::Over,
+    }
+}
+
+async fn receive(stream: &mut (impl AsyncRead + Unpin), request: &mut Vec<u8>) -> Incoming {
     let mut length = [0; 4];
-    let begun = tokio::select! {
-        read = timeout(IDLE, stream.read(&mut length)) => read,
-        _ = stop.wait_for(|stop| *stop) => return Incoming::Over,
-    };
-    let Ok(Ok(begun @ 1..)) = begun else { return Incoming::Over };
+    let Ok(Ok(begun @ 1..)) = timeout(IDLE, stream.read(&mut length)).await else { return Incoming::Over };
     let complete = async {
         if let Some(rest) = length.get_mut(begun..) {
             stream.read_exact(rest).await?;

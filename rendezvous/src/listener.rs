@@ -99,7 +99,13 @@ async fn run(
     }
     if !tls_only && first != [TLS_HANDSHAKE] {
         connection::serve(stream, session, hub, stop).await;
-    } else if let Ok(Ok(stream)) = timeout(FRAME_DEADLINE, acceptor.accept(stream)).await {
+        return;
+    }
+    let accepted = tokio::select! {
+        accepted = timeout(FRAME_DEADLINE, acceptor.accept(stream)) => accepted,
+        _ = stop.wait_for(|stop| *stop) => return,
+    };
+    if let Ok(Ok(stream)) = accepted {
         connection::serve(stream, session, hub, stop).await;
     }
 }

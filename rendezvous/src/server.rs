@@ -146,7 +146,7 @@ impl Server {
         &self.fingerprint
     }
 
-    /// Stops accepting, lets requests under way finish (at most 5 s), closes the store.
+    /// Stops accepting, answers the requests that were received whole (at most 5 s), closes the store.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
         let finished = async { while self.listeners.join_next().await.is_some() {} };

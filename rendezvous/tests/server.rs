@@ -236,3 +236,26 @@ async fn health_and_metrics_are_for_loopback() {
     }
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn connections_in_any_state_do_not_delay_the_stop() {
+    let server = builder().metrics_listen(any()).start().await.unwrap();
+    let address = server.registry_addr();
+    let mut plain = Client::connect(address).await.unwrap();
+    Agent::new(1).join(&mut plain).await;
+    let name = ServerName::try_from("registry.example").unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut secured = Client(pinned(server.fingerprint()).connect(name, stream).await.unwrap());
+    Agent::new(2).join(&mut secured).await;
+    let silent = TcpStream::connect(address).await.unwrap();
+    let mut half_a_request = TcpStream::connect(address).await.unwrap();
+    half_a_request.write_all(b"\0\0\0\x10{\"type\"").await.unwrap();
+    let mut half_a_hello = TcpStream::connect(address).await.unwrap();
+    half_a_hello.write_all(b"\x16\x03\x01").await.unwrap();
+    let mut scraper = TcpStream::connect(server.metrics_addr().unwrap()).await.unwrap();
+    scraper.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut status = [0; 12];
+    scraper.read_exact(&mut status).await.unwrap();
+    timeout(Duration::from_secs(4), server.shutdown()).await.expect("nothing to wait for");
+    drop((plain, secured, silent, half_a_request, half_a_hello, scraper));
+}
