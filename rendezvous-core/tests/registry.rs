@@ -271,6 +271,25 @@ fn privacy_matrix() {
     assert_eq!(error(&unknown).replace("nobody", "private"), error(&hidden));
 }
 
+/// 1.18.0 asks for names on connections that have proved nothing; its address shows that a node is behind them.
+#[test]
+fn public_names_are_told_where_a_node_lives_and_nowhere_else() {
+    let mut world = World::with(RegistryConfig { hostnames_are_public: true, ..RegistryConfig::default() });
+    let find = json!({"type": "resolve_hostname", "hostname": "private"});
+    let private = world.join(1);
+    world.once(&private.set("set_hostname", "hostname", "private"));
+    assert_eq!(world.once(&find)["node_id"], private.id);
+    let mut outside = world.session(elsewhere());
+    assert_eq!(error(&world.ask(&mut outside, &find)), r#"hostname "private" not found"#);
+    let visitor = Agent { id: 2, ..Agent::new(2) };
+    world.ask(&mut outside, &visitor.unsigned("203.0.113.66:1"));
+    assert_eq!(world.ask(&mut outside, &find)["public"], false);
+    world.once(&visitor.register("198.51.100.7:1"));
+    assert_eq!(error(&world.ask(&mut outside, &find)), r#"hostname "private" not found"#, "it moved away");
+    world.pass(Duration::from_secs(601));
+    assert!(error(&world.once(&find)).ends_with("not found"), "all are gone");
+}
+
 #[test]
 fn relay_only_nodes_are_found_at_the_beacon() {
     let mut world = World::new();

@@ -93,10 +93,8 @@ impl<'a> Call<'a> {
             return Err(Refusal::signature_failed());
         }
         self.session.prove(node);
-        if let Some((_, presence)) = self.session.held.take_if(|(held, _)| *held == node)
-            && let Some(node) = self.state_mut().node_mut(node)
-        {
-            node.appear(presence);
+        if let Some((_, presence)) = self.session.held.take_if(|(held, _)| *held == node) {
+            self.state_mut().appear(node, presence);
         }
         Ok(())
     }

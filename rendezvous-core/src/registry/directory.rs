@@ -89,17 +89,18 @@ fn reachable_at(call: &Call<'_>, presence: &Presence) -> String {
 }
 
 /// `resolve_hostname`. The daemons never say who asks, so the asker is whoever the connection has proved to be; a name
-/// the asker may not see is worded exactly like one that does not exist.
+/// the asker may not see is worded exactly like one that does not exist. Where names are public, a connection from the
+/// address of a live node counts as a node's: 1.18.0 spreads its requests over connections that have proved nothing yet.
 pub(super) fn resolve_hostname(call: &mut Call<'_>) -> Handled<Fields> {
     let name = call.request.text("hostname").unwrap_or_default();
     let requester = call.request.node("requester_id");
     if requester != NodeId::UNASSIGNED && call.request.has("signature") {
         call.authenticate(requester, &challenge::resolve_hostname(requester))?;
     }
-    let visible = |node: &&Node| {
-        let names_are_public = call.registry.config.hostnames_are_public && call.identity().is_some();
-        names_are_public || call.is_admin() || call.may_see(call.identity(), node)
-    };
+    let (source, now) = (call.session.source(), call.now);
+    let names_are_public = call.registry.config.hostnames_are_public
+        && (call.identity().is_some() || call.state_mut().is_home_to_someone(source, now));
+    let visible = |node: &&Node| names_are_public || call.is_admin() || call.may_see(call.identity(), node);
     let node = call.state().by_name(name).filter(visible).ok_or_else(|| Refusal::hostname_not_found(name))?;
     Ok(fields(json!({
         "node_id": node.id().0, "address": Address::backbone(node.id()).to_string(),

@@ -41,7 +41,7 @@ pub struct RegistryConfig {
     /// The secret of administrative requests; `None` refuses them.
     pub admin_token: Option<String>,
     /// Names of private nodes may be resolved by every registered node, as asking for trust by name needs: to an id and an address,
-    /// never to an endpoint.
+    /// never to an endpoint. Registered is who has proved it on the connection, or comes from a live node's address.
     pub hostnames_are_public: bool,
     /// Accept `rotate:<node>` of versions before 1.9.1, which does not say the new key.
     pub unbound_rotation: bool,

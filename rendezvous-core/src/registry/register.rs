@@ -141,9 +141,7 @@ fn take_presence(call: &mut Call<'_>, id: NodeId, presence: Presence, signed: bo
     if signed {
         call.session.prove(id);
     }
-    if let Some(node) = call.state_mut().node_mut(id) {
-        node.appear(presence);
-    }
+    call.state_mut().appear(id, presence);
     Ok(())
 }
 

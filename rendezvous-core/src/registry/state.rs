@@ -14,6 +14,8 @@ pub(super) struct State {
     nodes: BTreeMap<NodeId, Node>,
     ids_by_key: BTreeMap<PublicKey, NodeId>,
     ids_by_name: BTreeMap<String, NodeId>,
+    /// Where nodes last registered from. May name nodes that left or moved; whoever asks finds out and forgets them.
+    seen_from: BTreeSet<(IpAddr, NodeId)>,
     trust: BTreeMap<NodeId, BTreeSet<NodeId>>,
     networks: BTreeMap<NetworkId, Network>,
     next_node: u32,
@@ -64,6 +66,7 @@ impl Default for State {
             nodes: BTreeMap::new(),
             ids_by_key: BTreeMap::new(),
             ids_by_name: BTreeMap::new(),
+            seen_from: BTreeSet::new(),
             trust: BTreeMap::new(),
             networks: BTreeMap::new(),
             next_node: 1,
@@ -176,6 +179,29 @@ impl State {
         self.nodes.get_mut(&id).filter(|node| !node.record.deregistered)
     }
 
+    /// `id` was seen there.
+    pub(super) fn appear(&mut self, id: NodeId, presence: Presence) {
+        let source = presence.source;
+        let Some(node) = self.node_mut(id) else { return };
+        if let Some(before) = node.presence.replace(presence).map(|before| before.source).filter(|old| *old != source) {
+            self.seen_from.remove(&(before, id));
+        }
+        self.seen_from.insert((source, id));
+    }
+
+    /// A live node registered from `source`.
+    pub(super) fn is_home_to_someone(&mut self, source: IpAddr, now: Timestamp) -> bool {
+        loop {
+            let first = self.seen_from.range((source, NodeId::UNASSIGNED)..=(source, NodeId::BROADCAST)).next();
+            let Some(&(_, id)) = first else { return false };
+            let presence = self.node(id).and_then(|node| node.presence(now));
+            if presence.is_some_and(|presence| presence.source == source) {
+                return true;
+            }
+            self.seen_from.remove(&(source, id));
+        }
+    }
+
     /// The node, also when it said goodbye.
     pub(super) fn by_key(&self, key: &PublicKey) -> Option<&Node> {
         self.ids_by_key.get(key).and_then(|id| self.nodes.get(id))
@@ -269,11 +295,6 @@ impl Node {
 
     pub(super) fn presence_mut(&mut self, now: Timestamp) -> Option<&mut Presence> {
         self.presence.as_mut().filter(|presence| now.saturating_since(presence.last_seen) < STALE_AFTER)
-    }
-
-    /// It was seen there.
-    pub(super) fn appear(&mut self, presence: Presence) {
-        self.presence = Some(presence);
     }
 
     /// When it was last seen in this run, Unix seconds.
