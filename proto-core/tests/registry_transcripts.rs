@@ -163,7 +163,7 @@ fn our_requests_have_the_recorded_fields() {
     ];
     let recorded: Vec<Value> = TRANSCRIPTS.iter().flat_map(|transcript| messages(transcript, "request")).collect();
     for request in ours {
-        let message = request.to_json(NodeId(1), &identity);
+        let message = request.to_json(NodeId(1), &identity, None);
         let keys: Vec<&String> = message.as_object().unwrap().keys().collect();
         let same = |other: &&Value| {
             other["type"] == message["type"] && other.as_object().unwrap().keys().collect::<Vec<_>>() == keys

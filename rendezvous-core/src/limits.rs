@@ -45,6 +45,16 @@ pub const INBOX_REDELIVERY: Duration = Duration::from_secs(120);
 /// A beacon's announcement lasts so long; beacons repeat it every 30 s (control-plane section 2).
 pub const BEACON_ANNOUNCEMENT_LIFETIME: Duration = Duration::from_secs(60);
 
+/// The oldest envelope that is taken: queueing and a slow connection, no more. Clients learn the registry's time when
+/// theirs is refused.
+pub const ENVELOPE_MAX_AGE: Duration = Duration::from_secs(60);
+/// How far ahead an envelope's clock may be. Kept small: after a restart the registry remembers no stamps, and what was
+/// stamped ahead of time could be used once more for so long.
+pub const ENVELOPE_MAX_AHEAD: Duration = Duration::from_secs(10);
+/// Used stamps remembered for each node, 16 bytes each. A client that stamps in order needs one; the rest is for such
+/// as use several connections.
+pub const ENVELOPES_REMEMBERED: usize = 32;
+
 /// Sources whose rates are remembered, per table; the longest-idle half is forgotten first.
 pub const MAX_RATE_SOURCES: usize = 50_000;
 

@@ -148,7 +148,10 @@ impl Endpoint {
             Input::RegistryConnected => self.registry.connected(now),
             Input::RegistryData(bytes) => self.registry.handle_data(now, bytes),
             Input::RegistryClosed => self.registry.closed(now),
-            Input::WallClock(seconds) => self.wall = (now, seconds),
+            Input::WallClock(seconds) => {
+                self.wall = (now, seconds);
+                self.registry.set_wall_clock(now, seconds);
+            }
             Input::LocalAddresses(addresses) => self.local_addresses_changed(addresses),
             Input::NetworkChanged => self.network_changed(),
         }

@@ -4,6 +4,7 @@
 pub mod challenge;
 mod client;
 pub mod codec;
+pub mod envelope;
 mod reply;
 mod request;
 

@@ -19,6 +19,11 @@ pub fn refusal(reply: &Value) -> Option<&str> {
     }
 }
 
+/// The registry's time of day, Unix seconds: told with a refusal of a request whose envelope is out of time.
+pub(super) fn told_time(reply: &Value) -> Option<u64> {
+    reply.get("time").and_then(Value::as_u64)
+}
+
 /// Answer to `register`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registered {

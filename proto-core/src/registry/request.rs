@@ -2,6 +2,7 @@
 //! Refuses to know when it is sent and what its answer means.
 
 use super::challenge;
+use super::envelope::{self, Stamp};
 use crate::crypto::{Identity, PublicKey};
 use crate::ids::{NetworkId, NodeId};
 use core::net::SocketAddr;
@@ -99,9 +100,10 @@ pub struct Registration {
 }
 
 impl Request {
-    /// The message of the node `own`, signed with its `identity` where the registry wants it.
+    /// The message of the node `own`, signed with its `identity` where the registry wants it; with an [`envelope`] when
+    /// there is a `stamp` for it.
     #[must_use]
-    pub fn to_json(&self, own: NodeId, identity: &Identity) -> Value {
+    pub fn to_json(&self, own: NodeId, identity: &Identity, stamp: Option<Stamp>) -> Value {
         if let Self::Raw(message) = self {
             return message.clone();
         }
@@ -111,6 +113,9 @@ impl Request {
             if let Some(challenge) = challenge {
                 let signature = BASE64.encode(&identity.sign(challenge.as_bytes()));
                 fields.insert("signature".into(), signature.into());
+                if let Some(stamp) = stamp {
+                    envelope::seal(fields, stamp, identity);
+                }
             }
         }
         message

@@ -8,6 +8,8 @@ use super::refusal::{Handled, Refusal};
 use super::request::Request;
 use super::session::Session;
 use super::state::{Node, State};
+use proto_core::crypto::PublicKey;
+use proto_core::registry::envelope::Stamp;
 use proto_core::{NodeId, Timestamp};
 use serde_json::{Map, Value};
 
@@ -30,19 +32,25 @@ pub(super) struct Call<'a> {
     pub(super) request: &'a Request,
     pub(super) now: Timestamp,
     pub(super) wall: u64,
+    /// The reply waits for the disk, so durable changes may be made.
+    durable: bool,
+    /// An envelope showed that the request is fresh and means the values it has.
+    sealed: bool,
     changes: Vec<Change>,
     notify: Vec<NodeId>,
 }
 
 impl<'a> Call<'a> {
-    pub(super) const fn new(
+    pub(super) fn new(
         registry: &'a mut Registry,
         session: &'a mut Session,
         request: &'a Request,
         now: Timestamp,
         wall: u64,
+        durable: bool,
     ) -> Self {
-        Self { registry, session, request, now, wall, changes: Vec::new(), notify: Vec::new() }
+        let (changes, notify) = (Vec::new(), Vec::new());
+        Self { registry, session, request, now, wall, durable, sealed: false, changes, notify }
     }
 
     pub(super) fn into_effects(self) -> (Vec<Change>, Vec<NodeId>) {
@@ -83,14 +91,23 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    /// The request carries `node`'s signature over `signed`. The connection is `node`'s from then on, and an endpoint
+    /// The request carries `node`'s signature over `signed`, and an envelope too if it has one or the key ever used one:
+    /// from then on every signature that was overheard before is worthless. The connection is `node`'s from then on, and an endpoint
     /// that an unsigned registration on it only claimed is believed.
     pub(super) fn authenticate(&mut self, node: NodeId, signed: &str) -> Handled<()> {
-        let key = self.node(node)?.record.public_key;
+        let NodeRecord { public_key, enveloped, .. } = self.node(node)?.record;
         let signature = self.request.text("signature").filter(|signature| !signature.is_empty());
         let signature = signature.ok_or_else(Refusal::signature_required)?;
-        if !verifies(&key, signed, signature) {
+        if !verifies(&public_key, signed, signature) {
             return Err(Refusal::signature_failed());
+        }
+        match self.open_envelope(&public_key)? {
+            Some(stamp) => self.use_up(node, stamp)?,
+            None if enveloped => return Err(Refusal::envelope_required()),
+            None => {}
+        }
+        if self.sealed && self.durable {
+            self.edit(node, |record| record.enveloped = true)?;
         }
         self.session.prove(node);
         if let Some((_, presence)) = self.session.held.take_if(|(held, _)| *held == node) {
@@ -99,18 +116,45 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
+    /// The stamp of the request's envelope, which is `key`'s, for these values, and of this time; `None` without one.
+    pub(super) fn open_envelope(&self, key: &PublicKey) -> Handled<Option<Stamp>> {
+        let Some(envelope) = self.request.envelope()? else { return Ok(None) };
+        if !self.request.is_sealed_by(key, &envelope) {
+            return Err(Refusal::envelope("signature verification failed, or a value was changed"));
+        }
+        if !self.registry.stamp_window(self.wall).contains(envelope.stamp) {
+            return Err(Refusal::stale_envelope("out of time", self.wall));
+        }
+        Ok(Some(envelope.stamp))
+    }
+
+    /// The stamp of an opened envelope serves `node` once.
+    pub(super) fn use_up(&mut self, node: NodeId, stamp: Stamp) -> Handled<()> {
+        let window = self.registry.stamp_window(self.wall);
+        if !self.state_mut().use_stamp(node, stamp, window) {
+            return Err(Refusal::stale_envelope("used before", self.wall));
+        }
+        self.sealed = true;
+        Ok(())
+    }
+
+    /// The request is fresh and means what it says: nobody can have sent it but the node itself or an administrator.
+    pub(super) fn is_intended(&self) -> bool {
+        self.sealed || self.is_admin()
+    }
+
     /// As [`Call::authenticate`], or the admin token.
     pub(super) fn authenticate_or_admin(&mut self, node: NodeId, signed: &str) -> Handled<()> {
         if self.is_admin() { self.node(node).map(|_| ()) } else { self.authenticate(node, signed) }
     }
 
     /// As [`Call::authenticate_or_admin`], for a request whose value the signature does not cover. Such signatures
-    /// never expire, so one that was overheard could set any value: a new value (`changes`) is only taken from the
-    /// address the node last registered from.
+    /// never expire, so one that was overheard could set any value: without an envelope a new value (`changes`) is only
+    /// taken from the address the node last registered from.
     pub(super) fn authenticate_setting(&mut self, node: NodeId, signed: &str, changes: bool) -> Handled<()> {
         self.authenticate_or_admin(node, signed)?;
         let home = self.node(node)?.presence(self.now).map(|presence| presence.source);
-        if changes && !self.is_admin() && home.is_some_and(|home| home != self.session.source()) {
+        if changes && !self.is_intended() && home.is_some_and(|home| home != self.session.source()) {
             return Err(Refusal::new(format!(
                 "cannot change node {node} from another address than it registered from: register first"
             )));

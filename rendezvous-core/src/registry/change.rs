@@ -71,6 +71,9 @@ pub struct NodeRecord {
     pub version: Option<String>,
     /// It once registered with a signature, so unsigned registrations are refused from then on.
     pub signed: bool,
+    /// It once signed with an envelope, so signatures without one are refused from then on.
+    #[serde(default)]
+    pub enveloped: bool,
     /// It said goodbye; its id waits for its key to come back.
     pub deregistered: bool,
     /// When the first key was registered, Unix seconds.

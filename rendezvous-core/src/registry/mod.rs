@@ -9,6 +9,7 @@ mod call;
 mod change;
 mod directory;
 mod enterprise;
+mod freshness;
 mod handshake;
 mod keys;
 mod networks;
@@ -29,6 +30,7 @@ use crate::rate::{Rate, RateTable};
 use beacons::AnnouncedBeacons;
 use call::Call;
 use core::net::{IpAddr, Ipv6Addr};
+use freshness::Window;
 use proto_core::{NodeId, Timestamp};
 use refusal::Refusal;
 use request::Request;
@@ -72,9 +74,21 @@ pub struct Registry {
     config: RegistryConfig,
     state: State,
     beacons: AnnouncedBeacons,
+    memory: Memory,
     registrations: RateTable<IpAddr>,
     requests_per_address: RateTable<IpAddr>,
     requests_per_node: RateTable<(NodeId, IpAddr)>,
+}
+
+/// Since when used envelopes are remembered.
+#[derive(Clone, Copy, Debug)]
+enum Memory {
+    /// From the beginning: nothing was forgotten.
+    Complete,
+    /// The state is that of an earlier run, and no request came yet.
+    Lost,
+    /// The first request of this run came in this second, Unix time.
+    Since(u64),
 }
 
 /// What came of a request.
@@ -116,6 +130,7 @@ impl Registry {
         Self {
             state: State::default(),
             beacons: AnnouncedBeacons::default(),
+            memory: Memory::Complete,
             registrations: RateTable::new(config.registrations, limits::MAX_RATE_SOURCES),
             requests_per_address: RateTable::new(config.requests_per_address, limits::MAX_RATE_SOURCES),
             requests_per_node: RateTable::new(config.requests_per_node, limits::MAX_RATE_SOURCES),
@@ -132,6 +147,9 @@ impl Registry {
             Change::Network(_) | Change::NetworkRemoved(_) => 1,
             Change::Member { .. } | Change::Trust { .. } | Change::Mail { .. } | Change::NextNetwork(_) => 2,
         });
+        if !changes.is_empty() {
+            registry.memory = Memory::Lost;
+        }
         for change in &changes {
             registry.apply(change);
         }
@@ -146,6 +164,9 @@ impl Registry {
     /// Answers one request of `session`. `json` is the message without its length; `wall` is the time of day in Unix
     /// seconds. Every request gets an answer, and every answer a `type`.
     pub fn handle_frame(&mut self, now: Timestamp, wall: u64, session: &mut Session, json: &[u8]) -> Outcome {
+        if matches!(self.memory, Memory::Lost) {
+            self.memory = Memory::Since(wall);
+        }
         let parsed = if json.len() <= limits::MAX_REQUEST_BYTES { Request::parse(json) } else { None };
         let Some(request) = parsed else { return Outcome::refused("", Refusal::invalid("request")) };
         let Some(entry) = request.text("type").and_then(table::find) else {
@@ -154,7 +175,7 @@ impl Registry {
         if !self.within_rate(now, session) {
             return Outcome::refused(entry.kind, Refusal::rate_limited("requests"));
         }
-        let mut call = Call::new(self, session, &request, now, wall);
+        let mut call = Call::new(self, session, &request, now, wall, entry.acknowledges);
         let result = (entry.handler)(&mut call);
         let (changes, notify) = call.into_effects();
         let refused = result.is_err();
@@ -163,6 +184,15 @@ impl Registry {
             Err(refusal) => error(&refusal),
         };
         Outcome { reply, changes, acknowledges: entry.acknowledges, notify, kind: entry.kind, refused }
+    }
+
+    /// The stamps envelopes may have now.
+    fn stamp_window(&self, wall: u64) -> Window {
+        let awoke = match self.memory {
+            Memory::Complete | Memory::Lost => None,
+            Memory::Since(second) => Some(second),
+        };
+        Window::at(wall, awoke)
     }
 
     fn within_rate(&mut self, now: Timestamp, session: &Session) -> bool {
@@ -214,7 +244,11 @@ fn success(kind: &str, mut fields: Map<String, Value>) -> Vec<u8> {
 }
 
 fn error(refusal: &Refusal) -> Vec<u8> {
-    serde_json::json!({"type": "error", "error": refusal.0}).to_string().into_bytes()
+    let mut reply = serde_json::json!({"type": "error", "error": refusal.text});
+    if let Some((fields, time)) = reply.as_object_mut().zip(refusal.time) {
+        fields.insert("time".to_owned(), time.into());
+    }
+    reply.to_string().into_bytes()
 }
 
 /// What a rate counts as one source: an IPv4 address, or the /64 an IPv6 host picks its addresses from.

@@ -11,6 +11,7 @@ use crate::limits::{MAX_NODES, MAX_OWNER_BYTES, MAX_VERSION_BYTES};
 use crate::validate;
 use proto_core::crypto::PublicKey;
 use proto_core::registry::challenge;
+use proto_core::registry::envelope::Stamp;
 use proto_core::wire::addr::Address;
 use proto_core::{NetworkId, NodeId};
 use serde_json::json;
@@ -21,15 +22,16 @@ pub(super) fn register(call: &mut Call<'_>) -> Handled<Fields> {
     let listen_addr = call.request.text("listen_addr").unwrap_or_default();
     let endpoint =
         validate::endpoint(listen_addr, call.session.source()).ok_or_else(|| Refusal::invalid("listen_addr"))?;
-    let signed = verify_registration(call, key, listen_addr)?;
+    let proof = verify_registration(call, key, listen_addr)?;
     let version = call.request.short_text("version", MAX_VERSION_BYTES)?.map(str::to_owned);
     let owner = call.request.short_text("owner", MAX_OWNER_BYTES)?.map(str::to_owned);
     let known = call.state().by_key(&key).map(|node| node.record.clone());
     // Whoever saw a key can register it unsigned; only its owner may rename it.
-    let may_name = signed || known.is_none();
+    let may_name = proof.signed || known.is_none();
+    let claim = Claim { version, owner, proof };
     let node = match known {
-        Some(known) => welcome_back(call, known, version, owner, signed),
-        None => enrol(call, key, version, owner, signed)?,
+        Some(known) => welcome_back(call, known, claim)?,
+        None => enrol(call, key, claim)?,
     };
     let presence = Presence {
         endpoint: endpoint.clone(),
@@ -39,7 +41,7 @@ pub(super) fn register(call: &mut Call<'_>) -> Handled<Fields> {
         last_seen: call.now,
         last_seen_unix: call.wall,
     };
-    take_presence(call, node, presence, signed)?;
+    take_presence(call, node, presence, proof.signed)?;
     let mut reply = fields(json!({
         "node_id": node.0, "network_id": 0, "address": Address::backbone(node).to_string(),
         "public_key": key.to_string(), "observed_addr": endpoint, "protocol_version": 1,
@@ -55,30 +57,49 @@ pub(super) fn register(call: &mut Call<'_>) -> Handled<Fields> {
         };
         match claimed {
             Ok(()) => drop(reply.insert("hostname".to_owned(), name.into())),
-            Err(refusal) => drop(reply.insert("hostname_error".to_owned(), refusal.0.into())),
+            Err(refusal) => drop(reply.insert("hostname_error".to_owned(), refusal.text.into())),
         }
     }
     Ok(reply)
 }
 
-/// Whether the registration carries a valid signature. A key that once signed must always sign.
-fn verify_registration(call: &Call<'_>, key: PublicKey, listen_addr: &str) -> Handled<bool> {
-    let Some(signature) = call.request.text("signature").filter(|signature| !signature.is_empty()) else {
-        let ratcheted = call.state().by_key(&key).is_some_and(|node| node.record.signed);
-        return if ratcheted { Err(Refusal::signature_required()) } else { Ok(false) };
-    };
-    let key_as_sent = call.request.text("public_key").unwrap_or_default();
-    let valid = verifies(&key, &challenge::register(listen_addr, key_as_sent), signature);
-    if valid { Ok(true) } else { Err(Refusal::signature_failed()) }
+/// How a registration shows that it is its key's.
+#[derive(Clone, Copy, Debug)]
+struct Proof {
+    signed: bool,
+    /// Of its envelope.
+    stamp: Option<Stamp>,
 }
 
-fn welcome_back(
-    call: &mut Call<'_>,
-    known: NodeRecord,
+/// What a registration says besides where the node is.
+#[derive(Debug)]
+struct Claim {
     version: Option<String>,
     owner: Option<String>,
-    signed: bool,
-) -> NodeId {
+    proof: Proof,
+}
+
+/// The registration's signatures, if they are valid. A key that once signed must always sign, and so with envelopes.
+fn verify_registration(call: &Call<'_>, key: PublicKey, listen_addr: &str) -> Handled<Proof> {
+    let known = call.state().by_key(&key).map(|node| (node.record.signed, node.record.enveloped));
+    let (must_sign, must_seal) = known.unwrap_or_default();
+    let Some(signature) = call.request.text("signature").filter(|signature| !signature.is_empty()) else {
+        let proof = Proof { signed: false, stamp: None };
+        return if must_sign || must_seal { Err(Refusal::signature_required()) } else { Ok(proof) };
+    };
+    let key_as_sent = call.request.text("public_key").unwrap_or_default();
+    if !verifies(&key, &challenge::register(listen_addr, key_as_sent), signature) {
+        return Err(Refusal::signature_failed());
+    }
+    let stamp = call.open_envelope(&key)?;
+    if must_seal && stamp.is_none() { Err(Refusal::envelope_required()) } else { Ok(Proof { signed: true, stamp }) }
+}
+
+fn welcome_back(call: &mut Call<'_>, known: NodeRecord, claim: Claim) -> Handled<NodeId> {
+    let (id, Claim { version, owner, proof }) = (NodeId(known.id), claim);
+    if let Some(stamp) = proof.stamp {
+        call.use_up(id, stamp)?;
+    }
     let mut record = known.clone();
     if record.deregistered {
         record.deregistered = false;
@@ -89,20 +110,16 @@ fn welcome_back(
         record.version = version;
     }
     record.owner = record.owner.or(owner);
-    record.signed |= signed;
+    record.signed |= proof.signed;
+    record.enveloped |= proof.stamp.is_some();
     if record != known {
         call.commit(Change::Node(record));
     }
-    NodeId(known.id)
+    Ok(id)
 }
 
-fn enrol(
-    call: &mut Call<'_>,
-    key: PublicKey,
-    version: Option<String>,
-    owner: Option<String>,
-    signed: bool,
-) -> Handled<NodeId> {
+fn enrol(call: &mut Call<'_>, key: PublicKey, claim: Claim) -> Handled<NodeId> {
+    let Claim { version, owner, proof } = claim;
     if !call.registry.registrations.take(rate_key(call.session.source()), call.now, 1) {
         return Err(Refusal::rate_limited("registrations"));
     }
@@ -119,12 +136,16 @@ fn enrol(
         task_exec: false,
         owner,
         version,
-        signed,
+        signed: proof.signed,
+        enveloped: proof.stamp.is_some(),
         deregistered: false,
         key_created: call.wall,
         key_rotated: None,
         rotations: 0,
     }));
+    if let Some(stamp) = proof.stamp {
+        call.use_up(id, stamp)?;
+    }
     Ok(id)
 }
 
@@ -160,11 +181,13 @@ pub(super) fn heartbeat(call: &mut Call<'_>) -> Handled<Fields> {
     Ok(fields(json!({"time": wall})))
 }
 
-/// `deregister`: the name and the memberships go, the key keeps its id.
+/// `deregister`: the name and the memberships go, the key keeps its id. When nobody else can have sent it, the key may
+/// come back with a client that signs less: so a node moves from this implementation to the reference.
 pub(super) fn deregister(call: &mut Call<'_>) -> Handled<Fields> {
     let id = call.request.node("node_id");
     let Some(networks) = call.state().node(id).map(|node| node.networks.clone()) else { return Ok(Fields::new()) };
     call.authenticate_or_admin(id, &challenge::deregister(id))?;
+    let intended = call.is_intended();
     for network in networks {
         call.commit(Change::member(network, id, None));
     }
@@ -173,6 +196,8 @@ pub(super) fn deregister(call: &mut Call<'_>) -> Handled<Fields> {
         record.tags.clear();
         record.public = false;
         record.deregistered = true;
+        record.signed &= !intended;
+        record.enveloped &= !intended;
     })?;
     Ok(Fields::new())
 }

@@ -2,6 +2,7 @@
 
 use super::refusal::{Handled, Refusal};
 use proto_core::crypto::PublicKey;
+use proto_core::registry::envelope::Envelope;
 use proto_core::{NetworkId, NodeId};
 use serde_json::{Map, Value};
 
@@ -16,6 +17,15 @@ impl Request {
             Ok(Value::Object(fields)) => Some(Self(fields)),
             Ok(_) | Err(_) => None,
         }
+    }
+
+    pub(super) fn envelope(&self) -> Handled<Option<Envelope>> {
+        Envelope::read(&self.0).map_err(Refusal::envelope)
+    }
+
+    /// The envelope is `key`'s, and for these values.
+    pub(super) fn is_sealed_by(&self, key: &PublicKey, envelope: &Envelope) -> bool {
+        envelope.verifies(&self.0, key)
     }
 
     pub(super) fn has(&self, field: &str) -> bool {

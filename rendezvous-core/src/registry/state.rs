@@ -2,9 +2,11 @@
 //! whether they come from a handler now or from the store at start-up, and by liveness, which is never stored.
 
 use super::change::{Change, Letter, NetworkRecord, NodeRecord, Role};
+use super::freshness::{UsedStamps, Window};
 use crate::limits::{NAME_HELD_FOR, STALE_AFTER};
 use core::net::IpAddr;
 use proto_core::crypto::PublicKey;
+use proto_core::registry::envelope::Stamp;
 use proto_core::{NetworkId, NodeId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +33,7 @@ pub(super) struct Node {
     pub(super) requests: BTreeMap<NodeId, Mail>,
     pub(super) answers: BTreeMap<NodeId, Mail>,
     presence: Option<Presence>,
+    used_stamps: UsedStamps,
 }
 
 /// Where a node is, as of its last registration and heartbeat.
@@ -202,6 +205,11 @@ impl State {
         }
     }
 
+    /// Uses up an envelope's stamp; false if `id` used it before. Also for nodes that said goodbye.
+    pub(super) fn use_stamp(&mut self, id: NodeId, stamp: Stamp, window: Window) -> bool {
+        self.nodes.get_mut(&id).is_some_and(|node| node.used_stamps.take(stamp, window))
+    }
+
     /// The node, also when it said goodbye.
     pub(super) fn by_key(&self, key: &PublicKey) -> Option<&Node> {
         self.ids_by_key.get(key).and_then(|id| self.nodes.get(id))
@@ -280,8 +288,15 @@ impl State {
 }
 
 impl Node {
-    const fn new(record: NodeRecord) -> Self {
-        Self { record, networks: BTreeSet::new(), requests: BTreeMap::new(), answers: BTreeMap::new(), presence: None }
+    fn new(record: NodeRecord) -> Self {
+        Self {
+            record,
+            networks: BTreeSet::new(),
+            requests: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            presence: None,
+            used_stamps: UsedStamps::default(),
+        }
     }
 
     pub(super) const fn id(&self) -> NodeId {

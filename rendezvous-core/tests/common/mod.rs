@@ -5,10 +5,14 @@
 use data_encoding::BASE64;
 use proto_core::Timestamp;
 use proto_core::crypto::Identity;
+use proto_core::registry::codec::encode;
+use proto_core::registry::{Client, ClientConfig, Output};
+use proto_core::rng::Rng;
 use rendezvous_core::{Change, Registry, RegistryConfig, Session};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) const WALL: u64 = 1_795_000_000;
@@ -163,5 +167,44 @@ impl Agent {
 
     pub(crate) fn resolve(&self, target: &Agent) -> Value {
         self.signed(json!({"type": "resolve", "requester_id": self.id, "node_id": target.id}))
+    }
+}
+
+/// Our own client, with the key of [`Agent::new`] of the same number.
+pub(crate) fn client(seed: u8) -> Client {
+    let config = ClientConfig {
+        hostname: None,
+        public: false,
+        owner: None,
+        version: "pilot-rs/test".to_owned(),
+        relay_only: false,
+        heartbeat: Duration::from_secs(60),
+    };
+    Client::new(config, Arc::new(Identity::from_seed([seed; 32])), Rng::new([seed; 32]))
+}
+
+impl World {
+    /// Lets `client` talk to the registry for `span`; each connection it opens is `session`.
+    pub(crate) fn converse(&mut self, client: &mut Client, session: &mut Session, span: Duration) {
+        let end = self.now + span;
+        loop {
+            while let Some(output) = client.poll_output() {
+                match output {
+                    Output::Connect => client.connected(self.now),
+                    Output::Send(frame) => {
+                        let reply = self.ask_bytes(session, &frame[4..]);
+                        client.handle_data(self.now, &encode(&reply));
+                    }
+                    Output::Disconnect => panic!("the client gave up"),
+                }
+            }
+            while client.poll_event().is_some() {}
+            match client.poll_timeout().filter(|at| *at <= end) {
+                Some(at) => self.now = self.now.max(at),
+                None => break,
+            }
+            client.handle_timeout(self.now);
+        }
+        self.now = end;
     }
 }

@@ -2,6 +2,7 @@
 //! registration first, then what the caller asks, then housekeeping (control-plane sections 1.4, 1.5, 1.14).
 //! Refuses to know what replies to the caller's own requests mean, who is trusted, and how the connection is made.
 
+mod clock;
 mod link;
 mod queue;
 mod replies;
@@ -25,6 +26,7 @@ use serde_json::Value;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use clock::StampClock;
 use link::{Due, Link};
 use queue::{Purpose, Queue, Task};
 use schedule::Schedule;
@@ -117,6 +119,7 @@ pub struct Client {
     decoder: FrameDecoder,
     queue: Queue,
     schedule: Schedule,
+    clock: StampClock,
     registration: RegistrationState,
     node: Option<NodeId>,
     registration_failures: u32,
@@ -153,6 +156,7 @@ impl Client {
             decoder: FrameDecoder::new(MAX_REPLY),
             queue: Queue::default(),
             schedule,
+            clock: StampClock::default(),
             registration: RegistrationState::Wanted,
             node: None,
             registration_failures: 0,
@@ -182,6 +186,12 @@ impl Client {
     /// The key that signs from now on; to be told after a successful [`Request::RotateKey`].
     pub fn set_identity(&mut self, identity: Arc<Identity>) {
         self.identity = identity;
+    }
+
+    /// The time of day, Unix seconds; to be told again from time to time. From then on signed requests carry an
+    /// [`super::envelope`], which old registries ignore.
+    pub fn set_wall_clock(&mut self, now: Timestamp, seconds: u64) {
+        self.clock.tell(now, seconds);
     }
 
     /// The connection asked for is open.
@@ -327,7 +337,8 @@ impl Client {
         if matches!(task.request, Request::RequestHandshake { .. }) {
             self.schedule.expect_answer(now);
         }
-        let message = task.request.to_json(self.node.unwrap_or(NodeId::UNASSIGNED), &self.identity);
+        let stamp = self.clock.stamp(now, &mut self.rng);
+        let message = task.request.to_json(self.node.unwrap_or(NodeId::UNASSIGNED), &self.identity, stamp);
         self.outputs.push_back(Output::Send(encode(&message)));
         self.queue.sent(now, task);
     }

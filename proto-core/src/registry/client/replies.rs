@@ -1,6 +1,6 @@
 //! What a reply, or its absence, does to the session.
 
-use super::super::reply::{Handshakes, Registered, refusal};
+use super::super::reply::{Handshakes, Registered, refusal, told_time};
 use super::super::request::{Registration, Request};
 use super::queue::{Purpose, Task};
 use super::{
@@ -19,7 +19,12 @@ impl Client {
             return;
         };
         match refusal(&reply).map(str::to_owned) {
-            Some(text) => self.handle_refusal(now, &task, text),
+            Some(text) => {
+                if let Some(seconds) = told_time(&reply) {
+                    self.clock.correct(now, seconds);
+                }
+                self.handle_refusal(now, &task, text);
+            }
             None => self.handle_success(now, &task, reply),
         }
         self.advance(now);

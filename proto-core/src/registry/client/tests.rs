@@ -3,6 +3,7 @@
 use super::*;
 use crate::limits::{MAX_REGISTRY_REQUESTS, REGISTRY_MAX_BACKOFF, REGISTRY_REPLY_TIMEOUT};
 use crate::registry::codec::MAX_REQUEST;
+use crate::registry::envelope::Envelope;
 use serde_json::json;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -365,4 +366,37 @@ fn what_was_set_at_run_time_is_registered_the_next_time() {
     let asked = world.settle();
     assert_eq!(asked[0]["hostname"], "other");
     assert_eq!(asked[2]["public"], true);
+}
+
+#[test]
+fn signed_requests_carry_an_envelope_once_the_time_is_known() {
+    let mut world = World::registered(false);
+    world.client.request(world.now, Request::Heartbeat).unwrap();
+    assert!(world.expect("heartbeat").get("envelope").is_none());
+    world.reply(&json!({"type": "heartbeat_ok", "time": 5}));
+    world.client.set_wall_clock(world.now, 1_795_000_000);
+    world.client.request(world.now, Request::SetTags(vec!["a".to_owned()])).unwrap();
+    let request = world.expect("set_tags");
+    let envelope = Envelope::read(request.as_object().unwrap()).unwrap().unwrap();
+    assert!(envelope.verifies(request.as_object().unwrap(), &Identity::from_seed([9; 32]).public()));
+    assert_eq!(envelope.stamp.millis, 1_795_000_000_000, "the time in a heartbeat's answer is not believed");
+    assert!(request["signature"].is_string(), "for registries that know no envelope");
+    world.reply(&json!({"type": "set_tags_ok"}));
+    world.client.request(world.now, Request::Lookup(NodeId(2))).unwrap();
+    assert!(world.expect("lookup").get("ts").is_none());
+}
+
+#[test]
+fn a_registration_refused_for_the_time_is_repeated_in_the_registrys_time() {
+    let mut world = World::new(false);
+    world.client.set_wall_clock(world.now, 100);
+    world.client.set_endpoint(world.now, "127.0.0.1:1".parse().unwrap(), &[]);
+    world.client.connected(world.now);
+    assert_eq!(world.expect("register")["ts"], 100_000);
+    world.reply(&json!({"type": "error", "error": "cannot take the envelope: out of time", "time": 1_795_000_000}));
+    world.wait(REGISTRATION_RETRY);
+    let again = world.expect("register");
+    assert_eq!(again["ts"], 1_795_000_000_000_u64 + u64::try_from(REGISTRATION_RETRY.as_millis()).unwrap());
+    world.reply(&json!({"type": "register_ok", "node_id": 7}));
+    assert!(world.client.is_registered());
 }
