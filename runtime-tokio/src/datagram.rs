@@ -9,17 +9,21 @@ use tokio::sync::mpsc;
 
 /// Datagrams waiting for one receiver; newer ones are dropped.
 pub(crate) const DATAGRAM_QUEUE: usize = 1024;
+/// Stands for all ports without a receiver: nothing is ever sent to port 0.
+pub(crate) const UNCLAIMED: u16 = 0;
 
 /// A datagram with its sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {
     /// Who sent it, and from which port.
     pub from: SocketAddress,
+    /// The port it was sent to.
+    pub to_port: u16,
     /// Its payload.
     pub data: Bytes,
 }
 
-/// The datagrams that arrive at one port. Dropping it frees the port.
+/// The datagrams that arrive at one port, or at all that nobody took. Dropping it frees the port.
 #[derive(Debug)]
 pub struct Datagrams {
     pub(crate) handle: Handle,
@@ -42,7 +46,7 @@ impl Datagrams {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// The port.
+    /// The port; 0 for those that nobody took.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port

@@ -1,7 +1,7 @@
 //! Decides what a program can ask of its node. Refuses to know how it is done.
 
 use crate::builder::Builder;
-use crate::datagram::{DATAGRAM_QUEUE, Datagrams};
+use crate::datagram::{DATAGRAM_QUEUE, Datagrams, UNCLAIMED};
 use crate::error::{BindError, DialError, NodeClosed, ResolveError, SendDatagramError};
 use crate::listener::Listener;
 use crate::shared::Handle;
@@ -145,12 +145,25 @@ impl Node {
         })
     }
 
-    /// Receives the datagrams that arrive at `port`; without it they are dropped.
+    /// Receives the datagrams that arrive at `port`; without it they go to [`Node::unclaimed_datagrams`].
     ///
     /// # Errors
     ///
-    /// When somebody in this node receives there already.
+    /// When somebody in this node receives there already, and for port 0.
     pub fn datagrams(&self, port: u16) -> Result<Datagrams, BindError> {
+        if port == UNCLAIMED { Err(BindError::Reserved(port)) } else { self.receive(port) }
+    }
+
+    /// Receives the datagrams that arrive at ports without a receiver; without it they are dropped.
+    ///
+    /// # Errors
+    ///
+    /// When somebody in this node receives them already.
+    pub fn unclaimed_datagrams(&self) -> Result<Datagrams, BindError> {
+        self.receive(UNCLAIMED)
+    }
+
+    fn receive(&self, port: u16) -> Result<Datagrams, BindError> {
         let mut inner = self.handle.shared().lock();
         if !inner.is_running() {
             return Err(BindError::NodeClosed);
@@ -180,6 +193,12 @@ impl Node {
     #[must_use]
     pub fn public_key(&self) -> PublicKey {
         self.handle.shared().lock().endpoint.public_key()
+    }
+
+    /// Signs with this node's key; see [`proto_core::Endpoint::sign`].
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.handle.shared().lock().endpoint.sign(message)
     }
 
     /// The UDP address it is bound to.

@@ -1,6 +1,6 @@
 //! Decides who is woken by what the endpoint tells. Refuses to know sockets and to call the endpoint.
 
-use crate::datagram::Datagram;
+use crate::datagram::{Datagram, UNCLAIMED};
 use crate::pipe::PipeCommand;
 use core::task::{Context, Waker};
 use proto_core::endpoint::{CloseReason, DialError, Event, Outcome};
@@ -113,7 +113,7 @@ impl Waiting {
                 self.news.wakers.extend(reader);
             }
             Event::Incoming(port) => self.news.wakers.extend(self.listeners.get_mut(&port).and_then(Option::take)),
-            Event::Datagram { from, to_port, data } => self.deliver(to_port, Datagram { from, data }),
+            Event::Datagram { from, to_port, data } => self.deliver(Datagram { from, to_port, data }),
             Event::Completed(id, outcome) => {
                 self.news.answers.extend(self.requests.remove(&id).map(|asker| (asker, outcome)));
             }
@@ -141,8 +141,9 @@ impl Waiting {
         self.news.wakers.extend(wait.writer.take());
     }
 
-    fn deliver(&mut self, port: u16, datagram: Datagram) {
-        let Some(receiver) = self.datagrams.get(&port) else { return };
+    fn deliver(&mut self, datagram: Datagram) {
+        let receiver = self.datagrams.get(&datagram.to_port).or_else(|| self.datagrams.get(&UNCLAIMED));
+        let Some(receiver) = receiver else { return };
         if receiver.sender.try_send(datagram).is_err() {
             receiver.dropped.fetch_add(1, Ordering::Relaxed);
         }

@@ -21,6 +21,20 @@ async fn a_datagram_arrives_with_its_sender() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_nobody_took_is_everybodys() {
+    let pair = Pair::direct().await;
+    let mut claimed = pair.b.datagrams(PORT).unwrap();
+    let mut rest = pair.b.unclaimed_datagrams().unwrap();
+    assert_eq!(pair.b.datagrams(0).unwrap_err(), BindError::Reserved(0));
+    pair.a.send_datagram(at(2, PORT), 0, b"claimed").unwrap();
+    pair.a.send_datagram(at(2, PORT + 1), 0, b"unclaimed").unwrap();
+    let datagram = within(5, "unclaimed datagram", rest.next()).await.unwrap();
+    assert_eq!((datagram.to_port, datagram.data.as_ref()), (PORT + 1, b"unclaimed".as_slice()));
+    let datagram = within(5, "claimed datagram", claimed.next()).await.unwrap();
+    assert_eq!((datagram.to_port, datagram.data.as_ref()), (PORT, b"claimed".as_slice()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ping_tells_its_path() {
     let pair = Pair::direct().await;
     let pong = pair.a.ping(NodeId(2), Duration::from_secs(5)).await.unwrap();

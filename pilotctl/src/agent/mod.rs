@@ -22,7 +22,7 @@ use runtime_tokio::{
     PingError, Pong, RegistryTls, StartError, Stream,
 };
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use storage::Storage;
@@ -43,6 +43,7 @@ type Outcome<T> = std::result::Result<T, String>;
 pub(crate) struct Agent {
     node: Node,
     settings: Settings,
+    mailbox: PathBuf,
     public_key: String,
     started: Instant,
     _services: tokio::task::JoinSet<()>,
@@ -62,9 +63,14 @@ pub(crate) struct TrustEntry {
 }
 
 impl Agent {
-    /// Starts a node as `settings` say, keeping what peers send under `state`. Registration goes on in the background.
-    pub(crate) async fn start(settings: &Settings, identity: Identity, trust: TrustFile, state: &Path) -> Result<Self> {
-        let storage = Arc::new(Storage::open(state, settings.quota)?);
+    /// Starts a node as `settings` say, keeping what peers send under `mailbox`. Registration goes on in the background.
+    pub(crate) async fn start(
+        settings: &Settings,
+        identity: Identity,
+        trust: TrustFile,
+        mailbox: &Path,
+    ) -> Result<Self> {
+        let storage = Arc::new(Storage::open(mailbox, settings.quota)?);
         let public_key = data_encoding::BASE64.encode(identity.public().as_bytes());
         let node = start_node(settings, identity, trust).await?;
         let mut services = tokio::task::JoinSet::new();
@@ -72,7 +78,8 @@ impl Agent {
         services.spawn(serve_exchange(node.listen(EXCHANGE_PORT).map_err(failed)?, storage));
         services.spawn(serve_events(node.listen(EVENTS_PORT).map_err(failed)?, node.clone()));
         let (settings, started) = (settings.clone(), Instant::now());
-        Ok(Self { node, settings, public_key, started, _services: services })
+        let mailbox = mailbox.to_owned();
+        Ok(Self { node, settings, mailbox, public_key, started, _services: services })
     }
 
     /// Connects to a port of a peer; fails within 5 s, with the reason.
@@ -88,6 +95,11 @@ impl Agent {
             BindError::NodeClosed => "bind: the daemon is stopping".to_owned(),
         };
         Ok((self.node.listen(port).map_err(words)?, self.node.datagrams(port).map_err(words)?))
+    }
+
+    /// Datagrams to ports that nobody bound; one receiver at a time.
+    pub(crate) fn unclaimed_datagrams(&self) -> Outcome<Datagrams> {
+        self.node.unclaimed_datagrams().map_err(|error| error.to_string())
     }
 
     pub(crate) fn send_datagram(&self, to: SocketAddress, data: &[u8]) -> Outcome<()> {
@@ -188,12 +200,27 @@ impl Agent {
         self.node.buffers().warning().map(|warning| warning.to_string())
     }
 
+    /// Signs with this node's key. What is signed must say what it is for.
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.node.sign(message)
+    }
+
     pub(crate) fn public_key(&self) -> &str {
         &self.public_key
     }
 
     pub(crate) fn email(&self) -> &str {
         self.settings.email.as_deref().unwrap_or_default()
+    }
+
+    /// The folder of `inbox/` and `received/`.
+    pub(crate) fn mailbox(&self) -> &Path {
+        &self.mailbox
+    }
+
+    /// What a local client must say to broadcast.
+    pub(crate) fn admin_token(&self) -> Option<&str> {
+        self.settings.admin_token.as_deref()
     }
 
     pub(crate) fn beacon(&self) -> String {

@@ -3,6 +3,7 @@
 //! Decides names, permissions and how much is kept. A name from the network is never a path: only its last component,
 //! cleaned, is used, and nothing that exists is ever opened for writing.
 
+use super::exchange::Wrapping;
 use super::transfer::Transfer;
 use driver::services::exchange::MessageKind;
 use driver::services::filestream::TransferId;
@@ -33,9 +34,10 @@ pub(crate) struct Storage {
 }
 
 impl Storage {
-    /// Opens the folders under `state`; together they keep at most `quota` bytes.
-    pub(crate) fn open(state: &Path, quota: u64) -> io::Result<Self> {
-        let (inbox, received) = (state.join("inbox"), state.join("received"));
+    /// Opens the folders under `mailbox`; together they keep at most `quota` bytes.
+    pub(crate) fn open(mailbox: &Path, quota: u64) -> io::Result<Self> {
+        let (inbox, received) = (mailbox.join("inbox"), mailbox.join("received"));
+        crate::state::private_dir(mailbox)?;
         crate::state::private_dir(&inbox)?;
         crate::state::private_dir(&received)?;
         remove_stale(&received);
@@ -43,7 +45,13 @@ impl Storage {
     }
 
     /// Keeps a message and returns where.
-    pub(crate) fn save_message(&self, kind: MessageKind, from: Address, data: &[u8]) -> io::Result<PathBuf> {
+    pub(crate) fn save_message(
+        &self,
+        kind: MessageKind,
+        from: Address,
+        data: &[u8],
+        wrapping: &Wrapping,
+    ) -> io::Result<PathBuf> {
         self.reserve(data.len())?;
         let word = kind.word().to_ascii_uppercase();
         let mut record = json!({
@@ -59,6 +67,9 @@ impl Storage {
         if let Some(fields) = record.as_object_mut() {
             fields.insert(field.to_owned(), text.into());
             fields.insert("data_encoding".to_owned(), encoding.into());
+            for (name, id) in [("message_id", &wrapping.message_id), ("reply_to", &wrapping.reply_to)] {
+                fields.extend(id.clone().map(|id| (name.to_owned(), id.into())));
+            }
         }
         self.create(&self.inbox, &word, ".json", record.to_string().as_bytes())
     }

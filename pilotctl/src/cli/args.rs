@@ -227,6 +227,12 @@ pub(crate) struct DaemonArgs {
     /// Bytes kept for received files and messages
     #[arg(long, default_value_t = DaemonArgs::DEFAULT_QUOTA, value_name = "BYTES")]
     pub(crate) quota: u64,
+    /// A file with the token that local clients must know to broadcast
+    #[arg(long, value_name = "FILE")]
+    pub(crate) admin_token_file: Option<PathBuf>,
+    /// Serve the reference's clients too: at /tmp/pilot.sock, or PATH, with inbox, received files and pilot.pid in ~/.pilot
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
+    pub(crate) compat_socket: Option<Option<PathBuf>>,
     /// Stay in the foreground, as `daemon run`
     #[arg(long)]
     pub(crate) foreground: bool,

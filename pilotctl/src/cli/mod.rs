@@ -32,6 +32,15 @@ impl Context {
         Ok(driver::Driver::connect(&self.paths.socket).await?)
     }
 
+    /// The folder of `inbox/` and `received/`: where the daemon says, or would keep them.
+    pub(crate) async fn mailbox(&self) -> PathBuf {
+        let told = async {
+            let info = self.driver().await.ok()?.info().await.ok()?;
+            info.get("mailbox")?.as_str().map(PathBuf::from)
+        };
+        told.await.unwrap_or_else(|| self.paths.state.clone())
+    }
+
     /// The path of the daemon's socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.paths.socket.clone()

@@ -5,14 +5,15 @@ use super::status;
 use crate::agent::Agent;
 use crate::cli::args::{DaemonArgs, DaemonCommand};
 use crate::cli::{CliError, Context, Kind, Result};
-use crate::server::IpcServer;
-use crate::state::{Lock, Settings, TrustFile, load_or_create_identity, private_dir};
+use crate::server::{IpcServer, serve};
+use crate::state::{Lock, PidFile, Settings, TrustFile, load_or_create_identity, private_dir};
 use driver::Driver;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -107,6 +108,7 @@ fn daemon_words(context: &Context, arguments: &DaemonArgs) -> Vec<OsString> {
     option("--listen", arguments.listen.map(|address| address.to_string().into()));
     option("--endpoint", arguments.endpoint.map(|address| address.to_string().into()));
     option("--email", arguments.email.clone().map(Into::into));
+    option("--admin-token-file", arguments.admin_token_file.clone().map(Into::into));
     option("--quota", Some(arguments.quota.to_string().into()));
     let flags = [
         ("--public", arguments.public),
@@ -115,6 +117,14 @@ fn daemon_words(context: &Context, arguments: &DaemonArgs) -> Vec<OsString> {
         ("--trust-auto-approve", arguments.trust_auto_approve),
         ("--ephemeral", arguments.ephemeral),
     ];
+    words.extend(arguments.compat_socket.as_ref().map(|path| {
+        let mut word = OsString::from("--compat-socket");
+        if let Some(path) = path {
+            word.push("=");
+            word.push(path);
+        }
+        word
+    }));
     words.extend(flags.iter().filter(|(_, on)| *on).map(|(name, _)| OsString::from(name)));
     words.extend((0..context.verbose).map(|_| OsString::from("-v")));
     words
@@ -161,19 +171,37 @@ async fn foreground(context: &Context, arguments: DaemonArgs) -> Result<()> {
     } else {
         (load_or_create_identity(&context.paths.identity())?, TrustFile::at(context.paths.trust()))
     };
-    let agent = Arc::new(Agent::start(&settings, identity, trust, &context.paths.state).await?);
+    let mailbox = mailbox(context, &settings)?;
+    let agent = Arc::new(Agent::start(&settings, identity, trust, mailbox).await?);
     let server = IpcServer::bind(&context.paths.socket).await?;
+    let compat = match &settings.compat_socket {
+        Some(path) => Some(IpcServer::bind(path).await?),
+        None => None,
+    };
+    let _pid_file = compat.as_ref().map(|_| PidFile::write(mailbox)).transpose()?;
     tracing::info!(socket = %context.paths.socket.display(), registry = %settings.registry, "daemon started");
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
-        () = server.serve(Arc::clone(&agent)) => {}
+        ended = serve(&server, compat.as_ref(), Arc::clone(&agent)) => ended?,
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
     }
     tracing::info!("daemon stopping");
-    drop(server);
+    drop((server, compat));
     agent.shutdown().await;
     Ok(())
+}
+
+/// Where messages and files of peers are kept: where the reference's clients look, when they are served.
+fn mailbox<'a>(context: &'a Context, settings: &Settings) -> Result<&'a Path> {
+    if settings.compat_socket.is_none() {
+        return Ok(&context.paths.state);
+    }
+    context
+        .paths
+        .compat
+        .as_deref()
+        .ok_or_else(|| CliError::usage("--compat-socket needs HOME: clients look in ~/.pilot"))
 }
 
 /// Logs of servers go to stderr; `daemon start` points that at the log file.

@@ -113,6 +113,8 @@ async fn start_agent(server: &Server, name: &str, state: PathBuf) -> Result<Agen
         trust_auto_approve: false,
         email: None,
         quota: 1024 * 1024 * 1024,
+        admin_token: None,
+        compat_socket: None,
     };
     Agent::start(&settings, new_identity()?, TrustFile::at(state.join("trust.json")), &state).await
 }

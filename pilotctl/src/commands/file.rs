@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 pub(super) async fn run(context: &Context, command: FileCommand) -> Result<()> {
     match command {
         FileCommand::Send { peer, file } => send(context, &peer, &file).await,
-        FileCommand::List => list(context),
+        FileCommand::List => list(context, &context.mailbox().await.join("received")),
     }
 }
 
@@ -81,10 +81,9 @@ pub(super) fn rate_mb(bytes: u64, elapsed: Duration) -> f64 {
     (rate * 1000.0).round() / 1000.0
 }
 
-fn list(context: &Context) -> Result<()> {
-    let dir = context.paths.state.join("received");
+fn list(context: &Context, dir: &Path) -> Result<()> {
     let mut files: Vec<Value> = Vec::new();
-    for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Ok(about) = entry.metadata() else { continue };
         if name.starts_with('.') || !about.is_file() {

@@ -24,13 +24,12 @@ pub(super) async fn run(context: &Context, command: MsgCommand) -> Result<()> {
             };
             connect::deliver(context, &driver, &peer, to, kind, data.into()).await
         }
-        MsgCommand::Inbox { clear } => inbox(context, clear),
+        MsgCommand::Inbox { clear } => inbox(context, &context.mailbox().await.join("inbox"), clear),
     }
 }
 
-fn inbox(context: &Context, clear: bool) -> Result<()> {
-    let dir = context.paths.state.join("inbox");
-    let mut messages: Vec<Value> = files(&dir).iter().filter_map(|path| read(path)).collect();
+fn inbox(context: &Context, dir: &Path, clear: bool) -> Result<()> {
+    let mut messages: Vec<Value> = files(dir).iter().filter_map(|path| read(path)).collect();
     messages.sort_by_key(|message| peer::words(message, "received_at"));
     let total = messages.len();
     let messages = messages.split_off(total.saturating_sub(SHOWN));
@@ -50,7 +49,7 @@ fn inbox(context: &Context, clear: bool) -> Result<()> {
         table(&["RECEIVED", "FROM", "TYPE", "MESSAGE"], messages.iter().map(row))
     });
     if clear {
-        for path in files(&dir) {
+        for path in files(dir) {
             std::fs::remove_file(path)?;
         }
     }

@@ -1,13 +1,13 @@
 //! What each request does, and its answer. Every request of control-plane section 4.2 gets one.
 
-use super::info;
 use super::session::{MAX_PORTS, Session};
 use super::streams::Outgoing;
+use super::{envelope, info, network};
 use crate::agent::{Agent, TrustEntry};
 use bytes::Bytes;
-use driver::ipc::{HandshakeCommand, NetworkCommand, Reply, Request, command};
+use driver::ipc::{HandshakeCommand, Reply, Request, command};
 use proto_core::NodeId;
-use proto_core::ids::NetworkId;
+use proto_core::endpoint::PathKind;
 use proto_core::registry::Request as Registry;
 use proto_core::wire::SocketAddress;
 use runtime_tokio::Stream;
@@ -19,6 +19,9 @@ use tokio::sync::oneshot;
 
 /// Longest wait for trust, as the reference.
 const MAX_TRUST_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a tunnel for `PreferDirect` may take.
+const PREFER_DIRECT: Duration = Duration::from_secs(5);
 
 /// A reply, and the stream that starts after it.
 #[derive(Debug)]
@@ -83,18 +86,20 @@ pub(super) async fn answer(session: &Arc<Session>, command: u8, request: Request
         }
         Request::Deregister => registry(agent, "deregister", Registry::Deregister).await?,
         Request::SetTags(json) => set_tags(agent, &json).await?,
-        Request::Network(sub) => network(agent, sub).await?,
+        Request::Network(sub) => network::network(agent, sub).await?,
+        Request::Managed(raw) => network::managed(agent, &raw).await?,
+        Request::Broadcast { network, port, token, data } => {
+            network::broadcast(agent, network, port, &token, &data).await?
+        }
+        Request::SignEnvelope(payload) => envelope::sign(agent, &payload)?,
+        Request::VerifyEnvelope(payload) => envelope::verify(agent, &payload).await?,
+        Request::PreferDirect(node) => prefer_direct(agent, node).await,
         Request::SetWebhook(_)
         | Request::SetTaskExec(_)
         | Request::MyPolo
-        | Request::Managed(_)
         | Request::RotateKey
-        | Request::Broadcast { .. }
-        | Request::PreferDirect(_)
         | Request::SubmitBadge(_)
-        | Request::EnrollRecovery(_)
-        | Request::SignEnvelope(_)
-        | Request::VerifyEnvelope(_) => return Err(unsupported(command - 1).to_owned()),
+        | Request::EnrollRecovery(_) => return Err(unsupported(command - 1).to_owned()),
         // The reader has dealt with these: they have no answer, and no way to here.
         Request::Send { .. } | Request::SendTo { .. } | Request::CancelDial => return Err("no answer".to_owned()),
     };
@@ -107,10 +112,9 @@ const fn unsupported(request: u8) -> &'static str {
         command::SET_WEBHOOK => "set_webhook: not supported: any local client could take the events away",
         command::SET_TASK_EXEC => "set_task_exec: not supported: tasks left the protocol",
         command::MY_POLO => "my_polo: not supported: scores left the protocol",
-        command::MANAGED => "managed: no active managed networks",
         command::ROTATE_KEY => "rotate_key: not supported by this version",
-        command::BROADCAST => "broadcast: not supported: no admin token configured",
-        command::PREFER_DIRECT => "prefer_direct: not supported: direct paths are always preferred",
+        command::SUBMIT_BADGE => "submit_badge: not supported: this daemon shows no badges",
+        command::ENROLL_RECOVERY => "enroll_recovery: not supported: keep a copy of identity.json instead",
         _ => "not supported by this version",
     }
 }
@@ -183,12 +187,12 @@ async fn ping(agent: &Agent, node: u32, timeout_ms: u32) -> Result<Value, String
     Ok(json!({"node_id": node, "rtt_ms": info::milliseconds(pong.rtt), "path": info::path_words(pong.path)}))
 }
 
-async fn registry(agent: &Agent, name: &str, request: Registry) -> Result<Value, String> {
+pub(super) async fn registry(agent: &Agent, name: &str, request: Registry) -> Result<Value, String> {
     agent.registry(request).await.map_err(|why| format!("{name}: registry: {why}"))
 }
 
 /// Adds a field the registry's reply may leave out.
-fn fill(reply: &mut Value, name: &str, value: Value) {
+pub(super) fn fill(reply: &mut Value, name: &str, value: Value) {
     if let Some(fields) = reply.as_object_mut() {
         fields.entry(name.to_owned()).or_insert(value);
     }
@@ -202,25 +206,19 @@ async fn set_tags(agent: &Agent, json: &[u8]) -> Result<Value, String> {
     registry(agent, "set_tags", Registry::SetTags(tags)).await
 }
 
-async fn network(agent: &Agent, sub: NetworkCommand) -> Result<Value, String> {
-    let raw = |kind: &str, fields: Value| {
-        let mut message = fields;
-        fill(&mut message, "type", kind.into());
-        fill(&mut message, "node_id", agent.node_id().map_or(0, |node| node.0).into());
-        Registry::Raw(message)
-    };
-    let request = match sub {
-        NetworkCommand::List => Registry::ListNetworks,
-        NetworkCommand::Join { network, token } => Registry::JoinNetwork { network: NetworkId(network), token },
-        NetworkCommand::Leave(network) => Registry::LeaveNetwork(NetworkId(network)),
-        NetworkCommand::Members(network) => Registry::ListNodes(NetworkId(network)),
-        NetworkCommand::Invite { .. } => return Err("network invite: not supported: an enterprise feature".to_owned()),
-        NetworkCommand::PollInvites => raw("poll_invites", json!({})),
-        NetworkCommand::Respond { .. } => {
-            return Err("network respond: not supported: an enterprise feature".to_owned());
-        }
-    };
-    registry(agent, "network", request).await
+/// A tunnel if there is none. The way it goes is not to be preferred: direct ones always are.
+async fn prefer_direct(agent: &Agent, node: u32) -> Value {
+    let peer = agent.peers().into_iter().find(|peer| peer.node == NodeId(node));
+    let had_tunnel = peer.as_ref().is_some_and(|peer| peer.encrypted);
+    let reached = if had_tunnel { Ok(()) } else { agent.ping(NodeId(node), PREFER_DIRECT).await.map(|_| ()) };
+    json!({
+        "had_tunnel": had_tunnel,
+        "node_id": node,
+        "pila_pushed": !had_tunnel && reached.is_ok(),
+        "resolve_error": reached.err().unwrap_or_default(),
+        "was_relay_active": peer.is_some_and(|peer| peer.path == Some(PathKind::Relay)),
+        "was_relay_pinned": false,
+    })
 }
 
 async fn trust(agent: &Agent, sub: HandshakeCommand) -> Result<Value, String> {

@@ -26,6 +26,7 @@ pub(super) async fn serve(hub: Arc<Hub>, socket: UnixStream) {
     let (read, write) = socket.into_split();
     let (out, frames) = mpsc::channel(OUT_QUEUE);
     let session = Arc::new(Session::new(hub, out));
+    session.hub.sessions().insert(session.id, Arc::downgrade(&session));
     let _end = EndOnDrop(Arc::clone(&session));
     let (requests, waiting) = mpsc::channel(REQUEST_QUEUE);
     tokio::select! {
@@ -40,6 +41,7 @@ struct EndOnDrop(Arc<Session>);
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
+        self.0.hub.sessions().remove(&self.0.id);
         self.0.end();
     }
 }

@@ -11,6 +11,7 @@ pub(super) fn info(agent: &Agent) -> Value {
     let (peers, streams) = (agent.peers(), agent.streams());
     let encrypted = peers.iter().filter(|peer| peer.encrypted).count();
     let mut info = json!({
+        "accept_queue_drops": accept_queue_drops(&status),
         "address": status.address.unwrap_or_default().to_string(),
         "authenticated_peers": encrypted,
         "beacon_addr": agent.beacon(),
@@ -26,7 +27,8 @@ pub(super) fn info(agent: &Agent) -> Value {
         "handshake_pending_count": agent.trust_pending().len(),
         "hostname": status.hostname.clone().unwrap_or_default(),
         "identity": true,
-        "networks": null,
+        "motd": "",
+        "networks": networks(&status),
         "node_id": status.address.map_or(0, |address| address.node.0),
         "peer_list": peers.iter().map(peer).collect::<Vec<_>>(),
         "peers": peers.len(),
@@ -40,8 +42,11 @@ pub(super) fn info(agent: &Agent) -> Value {
         "tunnel_encryption_success": encrypted,
         "uptime_secs": agent.uptime().as_secs(),
         "version": env!("CARGO_PKG_VERSION"),
+        "webhook_circuit_skips": 0,
+        "webhook_queue_dropped": 0,
     });
     let ours = json!({
+        "mailbox": agent.mailbox().display().to_string(),
         "nat_strategy": status.nat_strategy,
         "nat_type": status.nat,
         "pid": std::process::id(),
@@ -61,18 +66,23 @@ pub(super) fn info(agent: &Agent) -> Value {
 /// Health (command 21).
 pub(super) fn health(agent: &Agent) -> Value {
     let status = agent.status();
+    let encrypted = agent.peers().iter().filter(|peer| peer.encrypted).count();
     json!({
-        "accept_queue_drops": 0,
+        "accept_queue_drops": accept_queue_drops(&status),
+        "authenticated_peers": encrypted,
         "beacon_addr": agent.beacon(),
         "bytes_recv": status.totals.bytes_received,
         "bytes_sent": status.totals.bytes_sent,
         "connections": status.streams,
+        "encrypted_peers": encrypted,
         "handshake_pending_count": agent.trust_pending().len(),
         "peers": status.peers,
         "registered": status.registered,
         "relay_peer_count": status.relayed_peers,
         "status": "ok",
         "uptime_seconds": agent.uptime().as_secs(),
+        "webhook_circuit_skips": 0,
+        "webhook_queue_dropped": 0,
     })
 }
 
@@ -96,6 +106,16 @@ pub(super) fn netcheck(agent: &Agent) -> Value {
         "verdict": verdict,
         "warnings": warnings,
     })
+}
+
+/// Connections refused because nobody accepted those before.
+fn accept_queue_drops(status: &Status) -> u64 {
+    status.drops.iter().find(|(reason, _)| *reason == "accept_queue_full").map_or(0, |(_, count)| *count)
+}
+
+/// The networks joined; `null` without any, as the reference says it.
+fn networks(status: &Status) -> Value {
+    if status.networks.is_empty() { Value::Null } else { status.networks.iter().map(|network| network.0).collect() }
 }
 
 fn warnings(agent: &Agent, status: &Status) -> Vec<String> {
@@ -178,7 +198,8 @@ fn conn(stream: &StreamStatus) -> Value {
         "segs_recv": stats.segments_received,
         "segs_sent": stats.segments_sent,
         "srtt_ms": milliseconds(stats.srtt),
-        "ssthresh": stats.ssthresh,
+        // Not limited yet is the largest number there is; clients read it into a smaller type.
+        "ssthresh": stats.ssthresh.min(u64::from(u32::MAX)),
         "state": stats.state.to_ascii_uppercase(),
         "unacked": stats.unacknowledged_segments,
     })

@@ -5,19 +5,26 @@
 
 mod answers;
 mod client;
+mod envelope;
 mod info;
+mod network;
 mod session;
 mod streams;
 
 use crate::agent::Agent;
 use crate::cli::{CliError, Kind, Result};
+use driver::encode_frame;
+use driver::ipc::Reply;
+use runtime_tokio::Datagram;
+use session::Session;
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::net::{UnixListener, UnixStream};
 
-/// Clients at once (control-plane section 4.1).
+/// Clients at once, of all sockets together (control-plane section 4.1).
 const MAX_CLIENTS: usize = 1024;
 
 /// What all clients share.
@@ -26,6 +33,7 @@ pub(crate) struct Hub {
     pub(crate) agent: Arc<Agent>,
     next_client: AtomicU64,
     next_conn: AtomicU32,
+    sessions: Mutex<BTreeMap<u64, Weak<Session>>>,
 }
 
 /// A bound socket; its file goes with it.
@@ -56,24 +64,17 @@ impl IpcServer {
         Ok(Self { listener, path: path.to_owned() })
     }
 
-    /// Serves clients for ever; dropping the future ends them all.
-    pub(crate) async fn serve(&self, agent: Arc<Agent>) {
-        let hub = Arc::new(Hub { agent, next_client: AtomicU64::new(0), next_conn: AtomicU32::new(1) });
-        let mut clients = tokio::task::JoinSet::new();
+    /// The next client of this user.
+    async fn accept(&self) -> UnixStream {
         loop {
-            tokio::select! {
-                accepted = self.listener.accept() => match accepted {
-                    Ok((socket, _)) if clients.len() < MAX_CLIENTS && is_own(&socket) => {
-                        clients.spawn(client::serve(Arc::clone(&hub), socket));
-                    }
-                    Ok(_) => tracing::warn!("a local client was refused: too many, or another user's"),
-                    Err(error) => {
-                        // Out of file descriptors: the next attempt is worth making only after somebody left.
-                        tracing::warn!(%error, "cannot accept a local client");
-                        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                    }
-                },
-                Some(_) = clients.join_next() => {}
+            match self.listener.accept().await {
+                Ok((socket, _)) if is_own(&socket) => return socket,
+                Ok(_) => tracing::warn!("a local client was refused: another user's"),
+                Err(error) => {
+                    // Out of file descriptors: the next attempt is worth making only after somebody left.
+                    tracing::warn!(%error, "cannot accept a local client");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
             }
         }
     }
@@ -85,6 +86,40 @@ impl Drop for IpcServer {
     }
 }
 
+/// Serves the clients of `server`, and of `compat` too, for ever; dropping the future ends them all.
+///
+/// # Errors
+///
+/// When somebody else receives the node's unclaimed datagrams.
+pub(crate) async fn serve(server: &IpcServer, compat: Option<&IpcServer>, agent: Arc<Agent>) -> Result<()> {
+    let mut unclaimed = agent.unclaimed_datagrams().map_err(CliError::internal)?;
+    let hub = Arc::new(Hub::new(agent));
+    let mut clients = tokio::task::JoinSet::new();
+    loop {
+        let socket = tokio::select! {
+            socket = server.accept() => socket,
+            socket = accept(compat) => socket,
+            Some(_) = clients.join_next() => continue,
+            Some(datagram) = unclaimed.next() => {
+                hub.push_to_all(datagram);
+                continue;
+            }
+        };
+        if clients.len() < MAX_CLIENTS {
+            clients.spawn(client::serve(Arc::clone(&hub), socket));
+        } else {
+            tracing::warn!("a local client was refused: too many");
+        }
+    }
+}
+
+async fn accept(server: Option<&IpcServer>) -> UnixStream {
+    match server {
+        Some(server) => server.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Only this user's processes, and root's.
 fn is_own(socket: &UnixStream) -> bool {
     let own = rustix::process::geteuid().as_raw();
@@ -92,11 +127,30 @@ fn is_own(socket: &UnixStream) -> bool {
 }
 
 impl Hub {
+    fn new(agent: Arc<Agent>) -> Self {
+        let (next_client, next_conn) = (AtomicU64::new(0), AtomicU32::new(1));
+        Self { agent, next_client, next_conn, sessions: Mutex::default() }
+    }
+
     fn next_conn(&self) -> u32 {
         self.next_conn.fetch_add(1, Ordering::Relaxed)
     }
 
     fn next_client(&self) -> u64 {
         self.next_client.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A datagram to a port that nobody bound: the reference's clients listen without binding. Ours bind.
+    fn push_to_all(&self, datagram: Datagram) {
+        let Datagram { from, to_port, data } = datagram;
+        let frame = encode_frame(&Reply::ReceivedFrom { from, to_port, data }.encode());
+        let sessions: Vec<_> = self.sessions().values().filter_map(Weak::upgrade).collect();
+        for session in sessions.iter().filter(|session| !session.knows_extensions()) {
+            session.push_frame_or_drop(frame.clone());
+        }
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<u64, Weak<Session>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -46,7 +46,11 @@ impl Session {
 
     /// For what has no flow control: a full queue drops it.
     pub(super) fn push_or_drop(&self, reply: &Reply) {
-        if self.out.try_send(encode_frame(&reply.encode())).is_err() {
+        self.push_frame_or_drop(encode_frame(&reply.encode()));
+    }
+
+    pub(super) fn push_frame_or_drop(&self, frame: Bytes) {
+        if self.out.try_send(frame).is_err() {
             tracing::debug!(client = self.id, "a datagram was dropped: the client does not read");
         }
     }

@@ -1,10 +1,11 @@
 //! Settings of a daemon: flag, then environment, then file, then default.
 
+use super::compat::CompatSocket;
 use crate::cli::args::DaemonArgs;
 use crate::cli::{CliError, Kind, Result};
 use serde::Deserialize;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where a registry is when nothing says otherwise.
 const DEFAULT_REGISTRY: &str = "127.0.0.1:9000";
@@ -27,6 +28,16 @@ struct ConfigFile {
     trust_auto_approve: Option<bool>,
     email: Option<String>,
     quota: Option<u64>,
+    admin_token_file: Option<PathBuf>,
+    #[serde(default)]
+    ipc: Ipc,
+}
+
+/// `[ipc]`: the local socket.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ipc {
+    compat_socket: Option<CompatSocket>,
 }
 
 /// What a daemon runs with.
@@ -44,6 +55,10 @@ pub(crate) struct Settings {
     pub(crate) trust_auto_approve: bool,
     pub(crate) email: Option<String>,
     pub(crate) quota: u64,
+    /// What a local client must say to broadcast.
+    pub(crate) admin_token: Option<String>,
+    /// A second socket for the reference's clients; they also get `~/.pilot`.
+    pub(crate) compat_socket: Option<PathBuf>,
 }
 
 impl Settings {
@@ -74,6 +89,18 @@ impl Settings {
             lan: arguments.lan || file.lan.unwrap_or(is_private(registry)),
             trust_auto_approve: arguments.trust_auto_approve || file.trust_auto_approve.unwrap_or(false),
             email: arguments.email.clone().or(file.email),
+            admin_token: arguments
+                .admin_token_file
+                .clone()
+                .or(file.admin_token_file)
+                .map(|path| token(&path))
+                .transpose()?,
+            compat_socket: arguments
+                .compat_socket
+                .as_ref()
+                .map(|flag| CompatSocket::of_flag(flag.as_ref()))
+                .or(file.ipc.compat_socket)
+                .and_then(CompatSocket::path),
             quota: file.quota.filter(|_| arguments.quota == DaemonArgs::DEFAULT_QUOTA).unwrap_or(arguments.quota),
         })
     }
@@ -86,6 +113,16 @@ fn read(path: &Path) -> Result<ConfigFile> {
         Err(error) => return Err(CliError::from(error).context(path.display())),
     };
     toml::from_str(&text).map_err(|error| CliError::usage(format!("{}: {}", path.display(), error.message())))
+}
+
+/// A token is a line of a file: on a command line every user of the machine would read it.
+fn token(path: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(path).map_err(|error| CliError::from(error).context(path.display()))?;
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(CliError::usage(format!("{} has no token in it", path.display())));
+    }
+    Ok(token.to_owned())
 }
 
 async fn look_up(name: &str) -> Result<SocketAddr> {
@@ -125,5 +162,22 @@ mod tests {
         assert!(!settings.lan);
         std::fs::write(&path, "regitsry = \"192.0.2.1:9000\"\n").unwrap();
         assert_eq!(Settings::load(&arguments, &path).await.unwrap_err().kind(), Kind::InvalidArgument);
+    }
+    #[tokio::test]
+    async fn the_compat_socket_is_off_unless_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        let asked = |text: &str, flag: Option<Option<PathBuf>>| {
+            std::fs::write(&path, text).unwrap();
+            let arguments = DaemonArgs { compat_socket: flag, ..DaemonArgs::default() };
+            let path = path.clone();
+            async move { Settings::load(&arguments, &path).await.unwrap().compat_socket }
+        };
+        assert_eq!(asked("", None).await, None);
+        assert_eq!(asked("[ipc]\ncompat_socket = false\n", None).await, None);
+        let usual = Some(PathBuf::from("/tmp/pilot.sock"));
+        assert_eq!(asked("[ipc]\ncompat_socket = true\n", None).await, usual);
+        assert_eq!(asked("[ipc]\ncompat_socket = \"/run/x.sock\"\n", Some(None)).await, usual);
+        assert_eq!(asked("[ipc]\ncompat_socket = \"/run/x.sock\"\n", None).await, Some(PathBuf::from("/run/x.sock")));
     }
 }

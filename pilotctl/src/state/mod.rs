@@ -1,11 +1,13 @@
 //! What a daemon keeps on disk, where, and with which permissions.
 
+mod compat;
 mod config;
 mod identity;
 mod lock;
 mod paths;
 mod trust;
 
+pub(crate) use compat::PidFile;
 pub(crate) use config::Settings;
 pub(crate) use identity::{load_or_create as load_or_create_identity, new as new_identity};
 pub(crate) use lock::Lock;

@@ -14,6 +14,8 @@ pub(crate) struct Paths {
     pub(crate) state: PathBuf,
     /// The socket.
     pub(crate) socket: PathBuf,
+    /// `~/.pilot`, where the reference's clients read.
+    pub(crate) compat: Option<PathBuf>,
 }
 
 impl Paths {
@@ -45,7 +47,8 @@ impl Paths {
         }
         let runtime = absolute("XDG_RUNTIME_DIR").map_or_else(|| state.clone(), |folder| folder.join("pilot"));
         let socket = socket.unwrap_or_else(|| runtime.join(format!("{name}.sock")));
-        Ok(Self { config: config.join("config.toml"), state, socket })
+        let compat = home.map(|home| home.join(".pilot"));
+        Ok(Self { config: config.join("config.toml"), state, socket, compat })
     }
 
     pub(crate) fn identity(&self) -> PathBuf {

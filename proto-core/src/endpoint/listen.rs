@@ -160,7 +160,8 @@ impl Endpoint {
 
     /// RST: nothing listens there, or no room. Only those who are admitted learn it.
     fn refuse(&mut self, node: NodeId, syn: &Header) {
-        self.drops.count("syn_refused");
+        let listens = self.listeners.contains_key(&syn.dst_port);
+        self.drops.count(if listens { "accept_queue_full" } else { "syn_refused" });
         self.send_reset(node, syn);
     }
 

@@ -3,8 +3,8 @@
 use super::PathKind;
 use super::inner::Endpoint;
 use super::peer::{Peer, path_kind};
-use crate::crypto::PublicKey;
-use crate::ids::{NodeId, StreamId};
+use crate::crypto::{PublicKey, Signature};
+use crate::ids::{NetworkId, NodeId, StreamId};
 use crate::wire::{Address, SocketAddress};
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -57,6 +57,8 @@ pub struct Status {
     pub address: Option<Address>,
     /// The name the registry granted.
     pub hostname: Option<String>,
+    /// Networks it is in, other than the backbone.
+    pub networks: Vec<NetworkId>,
     /// Anyone may reach this node.
     pub public: bool,
     /// The pipe to the registry is open.
@@ -117,6 +119,13 @@ impl Endpoint {
         self.identity.public()
     }
 
+    /// Signs with this node's identity key, for statements outside this protocol. The message must begin with words that no
+    /// protocol message begins with: a signature is good for whatever it fits.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> Signature {
+        self.identity.sign(message)
+    }
+
     /// All peers with any state, by number.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerStatus> {
@@ -155,6 +164,7 @@ impl Endpoint {
         Status {
             address: self.address(),
             hostname: self.hostname.clone(),
+            networks: self.networks.clone(),
             public: self.public,
             registry_connected: self.registry.is_connected(),
             registered: self.registry.is_registered(),

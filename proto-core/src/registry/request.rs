@@ -74,6 +74,22 @@ pub enum Request {
     },
     /// Leave a network.
     LeaveNetwork(NetworkId),
+    /// Invite a node into a network.
+    InviteToNetwork {
+        /// Which.
+        network: NetworkId,
+        /// Whom.
+        target: NodeId,
+    },
+    /// Read this node's invitations.
+    PollInvites,
+    /// Answer an invitation.
+    RespondInvite {
+        /// Into which network.
+        network: NetworkId,
+        /// The answer.
+        accept: bool,
+    },
     /// Limits of a network.
     NetworkPolicy(NetworkId),
     /// Age and rotations of a node's key.
@@ -147,6 +163,9 @@ impl Request {
             Self::ListNodes(_) => "list_nodes",
             Self::JoinNetwork { .. } => "join_network",
             Self::LeaveNetwork(_) => "leave_network",
+            Self::InviteToNetwork { .. } => "invite_to_network",
+            Self::PollInvites => "poll_invites",
+            Self::RespondInvite { .. } => "respond_invite",
             Self::NetworkPolicy(_) => "get_network_policy",
             Self::KeyInfo(_) => "get_key_info",
             Self::Raw(message) => message.get("type").and_then(Value::as_str).unwrap_or(""),
@@ -207,6 +226,15 @@ impl Request {
             Self::LeaveNetwork(network) => {
                 signed(json!({"node_id": me, "network_id": network.0}), challenge::leave_network(own, *network))
             }
+            Self::InviteToNetwork { network, target } => signed(
+                json!({"inviter_id": me, "network_id": network.0, "target_node_id": target.0}),
+                challenge::invite_to_network(own, *network, *target),
+            ),
+            Self::PollInvites => signed(json!({"node_id": me}), challenge::poll_invites(own)),
+            Self::RespondInvite { network, accept } => signed(
+                json!({"node_id": me, "network_id": network.0, "accept": accept}),
+                challenge::respond_invite(own, *network),
+            ),
             Self::Raw(message) => unsigned(message.clone()),
         }
     }
