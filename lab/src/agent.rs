@@ -143,6 +143,12 @@ impl Agent {
         &self.place
     }
 
+    /// Its user's folder.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// Where it keeps its state.
     #[must_use]
     pub fn state(&self) -> PathBuf {

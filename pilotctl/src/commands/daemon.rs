@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
@@ -86,6 +87,10 @@ fn spawn(context: &Context, arguments: &DaemonArgs) -> Result<Child> {
     }
     let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&log_path)?;
     let mut command = std::process::Command::new(std::env::current_exe()?);
+    if arguments.compat_socket.is_some() {
+        // The reference's `daemon stop` ends no process of another name.
+        command.arg0("pilot-daemon");
+    }
     command.args(daemon_words(context, arguments));
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     Ok(command.spawn()?)
