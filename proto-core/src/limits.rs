@@ -8,6 +8,9 @@ pub const MAX_DATAGRAM: usize = 65_535;
 /// Peers with any state. Beyond it the longest-idle peer without streams is dropped.
 pub const MAX_PEERS: usize = 4096;
 
+/// Peers that proved nothing (public nodes with an insecure opt-in): none is let in while so many have state, and none is pushed out for one.
+pub const MAX_UNPROVEN_PEERS: usize = MAX_PEERS / 2;
+
 /// Streams of all peers together (data-plane section 15).
 pub const MAX_STREAMS: usize = 65_536;
 /// Streams on one local port (data-plane section 15).

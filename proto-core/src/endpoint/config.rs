@@ -30,8 +30,32 @@ pub struct Config {
     pub punch_private_targets: bool,
     /// Interval of registry heartbeats. Default 60 s.
     pub heartbeat: Duration,
+    /// What is given up of security, for closed testbeds. Default nothing.
+    pub insecure: Insecure,
     /// Streams.
     pub stream: StreamConfig,
+}
+
+/// What a closed testbed may give up, each by a word of its own (`spec/deviations.md`, D-4). The default gives up nothing.
+///
+/// A peer that proved its identity once is never spoken to in any of these ways again while this endpoint lives, and neither is a peer in
+/// the trust store: its records name keys, and here no key is proven. So only public nodes, and peers the host itself told
+/// ([`super::Endpoint::add_peer_without_identity`]), talk like this, and whoever can send a datagram can pass for such a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Insecure {
+    /// Exchange keys by PILK with peers whose identity nobody knows: the traffic is encrypted, for whoever was first to answer.
+    pub anonymous_exchange: bool,
+    /// Speak PILT with peers that leave three key exchanges unanswered, or with whom none is possible: everything is in clear and
+    /// can be altered.
+    pub plaintext: bool,
+}
+
+impl Insecure {
+    /// Anything is given up.
+    #[must_use]
+    pub const fn any(self) -> bool {
+        self.anonymous_exchange || self.plaintext
+    }
 }
 
 impl Default for Config {
@@ -49,6 +73,7 @@ impl Default for Config {
             echo: true,
             punch_private_targets: false,
             heartbeat: Duration::from_secs(60),
+            insecure: Insecure::default(),
             stream: StreamConfig::default(),
         }
     }

@@ -281,7 +281,7 @@ impl Endpoint {
     /// Queues `packet`, at its peer when there is no session yet. `false` when that queue is full.
     fn send_packet_or_wait(&mut self, packet: Packet) -> bool {
         let Some(peer) = self.peers.get_mut(&packet.node) else { return false };
-        if peer.tunnel.is_established() && peer.path.route().is_some() {
+        if peer.is_connected() {
             self.send_packet_now(packet);
             return true;
         }

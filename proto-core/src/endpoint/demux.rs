@@ -68,9 +68,9 @@ impl Endpoint {
                 self.handle_exchange(route, data.len(), exchange);
             }
             Ok(Frame::KeyExchange(exchange)) if claims(exchange.sender) => {
-                self.handle_anonymous_exchange(exchange.sender, route, data.len());
+                self.handle_anonymous_exchange(route, data.len(), &exchange);
             }
-            Ok(Frame::Plaintext(_)) => self.drops.count("plaintext_refused"),
+            Ok(Frame::Plaintext(packet)) => self.handle_plaintext(route, relayed_from, packet),
             // A punch only opens the sender's NAT; it proves nothing (data-plane section 3.4).
             Ok(Frame::Punch { .. }) => self.drops.count("punch_received"),
             Ok(_) => self.drops.count("relayed_sender_mismatch"),
@@ -95,7 +95,7 @@ impl Endpoint {
         }
     }
 
-    fn handle_packet(&mut self, sender: NodeId, route: Route, header: &Header, payload: &[u8]) {
+    pub(super) fn handle_packet(&mut self, sender: NodeId, route: Route, header: &Header, payload: &[u8]) {
         let Some(own) = self.node else { return };
         let banished = self.peers.get(&sender).is_some_and(|peer| peer.banished);
         if banished && header.protocol != Protocol::Stream {

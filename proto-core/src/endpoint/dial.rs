@@ -83,7 +83,7 @@ impl Endpoint {
         }
         let now = self.now;
         let peer = self.ensure_peer(node).ok_or(DialError::TooManyStreams)?;
-        let connected = peer.tunnel.is_established() && peer.path.route().is_some();
+        let connected = peer.is_connected();
         let fresh = peer.is_static || peer.resolved_at.is_some_and(|at| at + RESOLVE_LIFETIME > now);
         let unknown = !peer.facts.known;
         if connected {
@@ -118,7 +118,7 @@ impl Endpoint {
 
     /// Ends every dial to `node` that has no session to go on with.
     pub(super) fn fail_dials(&mut self, node: NodeId, error: DialError) {
-        if self.peers.get(&node).is_some_and(|peer| peer.tunnel.is_established()) {
+        if self.peers.get(&node).is_some_and(|peer| peer.armour().is_some()) {
             return;
         }
         for id in self.streams.of_peer(node).to_vec() {

@@ -60,7 +60,7 @@ pub enum Event {
     RegistrationFailed(String),
     /// Discovery ended: the observed endpoint (none when no beacon answered).
     Discovered(Option<SocketAddr>),
-    /// A secure tunnel to a peer came up.
+    /// A tunnel to a peer came up; or, where the configuration allows that, it is spoken to in clear.
     PeerUp(NodeId),
     /// A peer's selected path changed.
     PathChanged {

@@ -43,12 +43,8 @@ impl Endpoint {
         if Some(sender) == self.node || sender == NodeId::UNASSIGNED {
             return self.drops.count("exchange_from_nobody");
         }
-        let source = match route {
-            Route::Direct { address, .. } => Source::Direct(address.ip()),
-            Route::Relay => Source::Relayed(sender),
-        };
-        if !self.exchange_rate.allow(self.now, &source) {
-            return self.drops.count("exchange_rate_limited");
+        if !self.is_within_exchange_rate(route, sender) {
+            return;
         }
         if !self.welcomes(sender) {
             return self.drops.count("exchange_from_stranger");
@@ -65,6 +61,18 @@ impl Endpoint {
         }
         self.strangers.insert(sender, PendingExchange { exchange, route, bytes });
         self.look_up(sender);
+    }
+
+    pub(super) fn is_within_exchange_rate(&mut self, route: Route, sender: NodeId) -> bool {
+        let source = match route {
+            Route::Direct { address, .. } => Source::Direct(address.ip()),
+            Route::Relay => Source::Relayed(sender),
+        };
+        let allowed = self.exchange_rate.allow(self.now, &source);
+        if !allowed {
+            self.drops.count("exchange_rate_limited");
+        }
+        allowed
     }
 
     /// A private node is heard of only by those who may reach it: everyone else gets silence before any signature is checked.
@@ -102,6 +110,7 @@ impl Endpoint {
                 return;
             }
         }
+        let was_insecure = self.is_insecure(sender);
         let Some(peer) = self.peers.get_mut(&sender) else { return };
         let mut context = Context { crypto: self.crypto, identity: &self.identity, rng: &mut self.rng };
         match peer.tunnel.handle_exchange(now, exchange, key, &mut context) {
@@ -109,6 +118,7 @@ impl Endpoint {
                 peer.key = Some(*key);
                 peer.received(now, route, bytes, Proof::Signed);
                 self.dirty.insert(sender);
+                self.identity_proven(sender, was_insecure);
             }
             Err(error) => {
                 peer.received(now, route, bytes, Proof::Unproven);
@@ -131,7 +141,7 @@ impl Endpoint {
     }
 
     /// PILK creates nothing. One that names a peer we know is answered with a PILA, rarely (data-plane section 4.3).
-    pub(super) fn handle_anonymous_exchange(&mut self, sender: NodeId, route: Route, bytes: usize) {
+    pub(super) fn refuse_anonymous_exchange(&mut self, sender: NodeId, route: Route, bytes: usize) {
         self.drops.count("anonymous_exchange_refused");
         self.handle_unknown_session(sender, route);
         let now = self.now;
@@ -197,7 +207,8 @@ impl Endpoint {
             peer.facts.hostname = answer.hostname.clone();
             peer.path.set_ours(now, ours || peer.ours);
         });
-        if self.known_key(node).is_none() {
+        self.identity_told(node);
+        if self.known_key(node).is_none() && !self.config.insecure.any() {
             self.fail_dials(node, DialError::Identity);
         }
         if let (Some(waiting), Some(key)) = (self.strangers.remove(&node), told) {

@@ -64,6 +64,8 @@ pub struct Endpoint {
     /// Nodes it is not asked about again before then.
     pub(super) lookups_paused: BTreeMap<NodeId, Timestamp>,
     pub(super) strangers: BTreeMap<NodeId, super::exchange::PendingExchange>,
+    /// Who may not be spoken to insecurely any more.
+    pub(super) identified: super::insecure::Identified,
     pub(super) streams: Streams,
     pub(super) listeners: BTreeMap<u16, super::listen::Listener>,
 
@@ -120,6 +122,7 @@ impl Endpoint {
             looking_up: BTreeSet::new(),
             lookups_paused: BTreeMap::new(),
             strangers: BTreeMap::new(),
+            identified: super::insecure::Identified::default(),
             streams,
             listeners: BTreeMap::new(),
             exchange_rate: super::exchange::rate_limiter(),

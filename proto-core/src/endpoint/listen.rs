@@ -98,10 +98,8 @@ impl Endpoint {
 
     /// Whether `node` may know that this node exists, on `port`.
     pub(super) fn admits(&self, node: NodeId, port: u16) -> bool {
-        self.public
-            || self.trusts(node)
-            || (port == TRUST_PORT && self.trust.is_expected(node))
-            || self.shares_network(node)
+        let by_identity = || (port == TRUST_PORT && self.trust.is_expected(node)) || self.shares_network(node);
+        self.public || self.trusts(node) || !self.is_insecure(node) && by_identity()
     }
 
     pub(super) fn handle_syn(&mut self, node: NodeId, header: &Header, syn: &Segment<'_>) {

@@ -23,10 +23,21 @@ impl Endpoint {
         endpoint: Option<SocketAddr>,
         trusted: bool,
     ) {
+        self.add_told_peer(now, node, Some(key), endpoint, trusted);
+    }
+
+    pub(super) fn add_told_peer(
+        &mut self,
+        now: Timestamp,
+        node: NodeId,
+        key: Option<PublicKey>,
+        endpoint: Option<SocketAddr>,
+        trusted: bool,
+    ) {
         let now = self.advance(now);
         if self.ensure_peer(node).is_some() {
             self.with_peer(node, |peer| {
-                peer.key = Some(key);
+                peer.key = key;
                 peer.facts.known = true;
                 peer.is_static = true;
                 peer.trusted_by_host = trusted;

@@ -11,6 +11,7 @@ mod dial;
 mod event;
 mod exchange;
 mod inner;
+mod insecure;
 mod listen;
 mod manual;
 mod outbox;
@@ -25,7 +26,7 @@ mod transmit;
 mod trust;
 
 pub use command::{DatagramError, DialError, ListenError, ReadError, TrustCommand, WriteError};
-pub use config::{Config, StreamConfig};
+pub use config::{Config, Insecure, StreamConfig};
 pub use event::{Event, Input, Outcome, PathKind};
 pub use inner::Endpoint;
 pub use status::{PeerStatus, Status, StreamStatus, Totals};

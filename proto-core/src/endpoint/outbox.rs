@@ -95,17 +95,15 @@ impl Endpoint {
         let peer = self.peers.get_mut(&packet.node)?;
         let route = packet.route.or_else(|| peer.path.route())?;
         let (via, to, prefix) = destination(route, &self.config.beacons)?;
-        let end = prefix + SECURE_HEADER_LEN + HEADER_LEN + packet.payload.len() + TAG_LEN;
+        let armour = peer.armour().filter(|armour| armour.may_take(route))?;
+        let end = prefix + armour.head() + HEADER_LEN + packet.payload.len() + armour.tail();
         if !peer.path.may_send(route, end) {
             return None;
         }
         let frame = out.get_mut(prefix..end)?;
-        let body = frame.get_mut(SECURE_HEADER_LEN..frame.len() - TAG_LEN)?;
+        let body = frame.get_mut(armour.head()..frame.len() - armour.tail())?;
         packet.header.emit(&packet.payload, body).ok()?;
-        match packet.session {
-            Some(session) => peer.tunnel.seal_probe(now, session, frame).ok()?,
-            None => peer.tunnel.seal(now, frame).ok()?,
-        }
+        peer.put_on(now, armour, packet.session, frame)?;
         if prefix > 0 {
             write_relay_header(out, self.node?, packet.node).ok()?;
         }

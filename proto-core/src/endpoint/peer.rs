@@ -2,6 +2,7 @@
 
 use super::control::Ping;
 use super::inner::Endpoint;
+use super::insecure::Unanswered;
 use super::outbox::{Packet, destination};
 use super::timers::TimerKind;
 use super::{Event, Outcome, PathKind};
@@ -14,7 +15,7 @@ use crate::tunnel::{Action, Context, SessionId, Tunnel};
 use crate::wire::BeaconMessage;
 use crate::wire::beacon::write_relay_header;
 use crate::wire::candidate::{Local, Reflexive};
-use crate::wire::frame::{AUTHENTICATED_KEY_EXCHANGE_LEN, Frame};
+use crate::wire::frame::Frame;
 use core::time::Duration;
 use std::collections::VecDeque;
 
@@ -34,6 +35,10 @@ pub(super) struct Peer {
     pub(super) trusted_by_host: bool,
     /// Trust was withdrawn: no packet but those of its streams counts, and it is forgotten when the last has ended.
     pub(super) banished: bool,
+    /// Spoken to in clear, as the configuration allows ([`super::Insecure::plaintext`]).
+    pub(super) plain: bool,
+    /// Key exchanges of ours since the last valid one of the peer's.
+    pub(super) unanswered: Unanswered,
     /// Recognised inside the tunnel as running this implementation.
     pub(super) ours: bool,
     /// The way of its last key exchange or packet.
@@ -92,6 +97,8 @@ impl Peer {
             is_static: false,
             trusted_by_host: false,
             banished: false,
+            plain: false,
+            unanswered: Unanswered::default(),
             ours: false,
             last_route: None,
             pings: VecDeque::new(),
@@ -131,8 +138,8 @@ impl Peer {
 
     /// Where a key exchange is answered: whence the last frame came, or through the relay when that address has not
     /// sent enough yet to be answered. A peer whose session a restart of ours ended speaks in short frames only.
-    fn reply_route(&self) -> Option<Route> {
-        let answerable = |route: &Route| self.path.may_send(*route, AUTHENTICATED_KEY_EXCHANGE_LEN);
+    fn reply_route(&self, bytes: usize) -> Option<Route> {
+        let answerable = |route: &Route| self.path.may_send(*route, bytes);
         self.last_route.map(|route| Some(route).filter(answerable).unwrap_or(Route::Relay))
     }
 
@@ -231,15 +238,10 @@ impl Endpoint {
 
     fn tunnel_action(&mut self, node: NodeId, action: Action) {
         match action {
-            Action::SendExchange => {
-                let now = self.now;
-                let routes = self.peers.get_mut(&node).map(|peer| peer.path.exchange_routes(now)).unwrap_or_default();
-                for route in routes {
-                    self.send_exchange(node, route);
-                }
-            }
+            Action::SendExchange => self.send_exchanges(node),
             Action::ReplyExchange => {
-                if let Some(route) = self.peers.get(&node).and_then(Peer::reply_route) {
+                let (_, len) = self.exchange_kind(node);
+                if let Some(route) = self.peers.get(&node).and_then(|peer| peer.reply_route(len)) {
                     self.send_exchange(node, route);
                 }
             }
@@ -252,7 +254,18 @@ impl Endpoint {
         }
     }
 
-    fn tunnel_established(&mut self, node: NodeId) {
+    fn send_exchanges(&mut self, node: NodeId) {
+        let now = self.now;
+        if self.consents_to_plaintext(node) {
+            self.speak_plainly(node);
+        }
+        let routes = self.peers.get_mut(&node).map(|peer| peer.path.exchange_routes(now)).unwrap_or_default();
+        for route in routes {
+            self.send_exchange(node, route);
+        }
+    }
+
+    pub(super) fn tunnel_established(&mut self, node: NodeId) {
         self.event(Event::PeerUp(node));
         // The registry tells a private peer's name only to whom it trusts, so an earlier look-up may have come too soon.
         if self.trusts(node)
@@ -267,7 +280,7 @@ impl Endpoint {
     /// There is a session, or a path again: what waited for it leaves.
     fn send_waiting(&mut self, node: NodeId) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        if peer.tunnel.is_established() && peer.path.route().is_some() {
+        if peer.is_connected() {
             for packet in core::mem::take(&mut peer.pending) {
                 self.send_packet_now(packet);
             }
@@ -291,7 +304,7 @@ impl Endpoint {
                 }
             }
             PathAction::Probe { route, nonce } => {
-                if self.peers.get(&node).is_some_and(|peer| peer.tunnel.is_established()) {
+                if self.peers.get(&node).is_some_and(|peer| peer.armour().is_some()) {
                     self.probe_path(node, route, nonce);
                 } else {
                     self.send_exchange(node, route);
@@ -319,26 +332,30 @@ impl Endpoint {
         }
     }
 
-    /// Sends this node's PILA to `node` over exactly `route`.
+    /// Sends this node's key to `node` over exactly `route`: as a PILA, but for a peer without identity where that was opted for.
     pub(super) fn send_exchange(&mut self, node: NodeId, route: Route) {
         let now = self.now;
+        let (anonymous, len) = self.exchange_kind(node);
         let Some(own) = self.node else { return };
         let Some(peer) = self.peers.get_mut(&node) else { return };
         let Some((via, to, prefix)) = destination(route, &self.config.beacons) else { return };
-        let mut bytes = vec![0; prefix + AUTHENTICATED_KEY_EXCHANGE_LEN];
+        let mut bytes = vec![0; prefix + len];
         if !peer.path.may_send(route, bytes.len()) {
             self.drops.count("amplification_limit");
             return;
         }
         let mut context = Context { crypto: self.crypto, identity: &self.identity, rng: &mut self.rng };
         let Some(room) = bytes.get_mut(prefix..) else { return };
-        if peer.tunnel.emit_exchange(&mut context, room).is_none() {
-            return;
-        }
-        if prefix > 0 && write_relay_header(&mut bytes, own, node).is_err() {
+        let emitted = if anonymous {
+            peer.tunnel.emit_anonymous_exchange(&mut context, room)
+        } else {
+            peer.tunnel.emit_exchange(&mut context, room)
+        };
+        if emitted.is_none() || prefix > 0 && write_relay_header(&mut bytes, own, node).is_err() {
             return;
         }
         peer.sent(now, route, bytes.len());
+        peer.unanswered.sent(now);
         self.send_raw(via, to, bytes);
     }
 

@@ -1,6 +1,7 @@
 //! Stream segments on their way out: written, sealed and batched in the host's buffer, without allocation.
 
 use super::inner::Endpoint;
+use super::insecure::Armour;
 use super::outbox::{PACKET_OVERHEAD, destination};
 use super::peer::Peer;
 use super::streams::Stream;
@@ -11,7 +12,6 @@ use crate::path::Route;
 use crate::time::Timestamp;
 use crate::wire::Address;
 use crate::wire::beacon::write_relay_header;
-use crate::wire::frame::{SECURE_HEADER_LEN, TAG_LEN};
 use crate::wire::header::{Flags, HEADER_LEN, Header, Protocol};
 
 impl Endpoint {
@@ -33,10 +33,8 @@ impl Endpoint {
         let stream = self.streams.get_mut(id)?;
         let node = stream.peer();
         let peer = self.peers.get_mut(&node)?;
-        if !peer.tunnel.is_established() {
-            return None;
-        }
         let route = peer.path.route()?;
+        let armour = peer.armour().filter(|armour| armour.may_take(route))?;
         let (via, to, prefix) = destination(route, &self.config.beacons)?;
         let mut transmit = Transmit { via, to, from: None, ttl: None, ecn: None, len: 0, segment: None };
         let mut first = 0;
@@ -48,7 +46,7 @@ impl Endpoint {
             if !peer.path.may_send(route, room) {
                 break;
             }
-            let Some(len) = write_segment(peer, stream, now, prefix, buf) else { break };
+            let Some(len) = write_segment((peer, armour), stream, now, prefix, buf) else { break };
             if prefix > 0 && write_relay_header(buf, own, node).is_err() {
                 break;
             }
@@ -80,10 +78,17 @@ impl Endpoint {
     }
 }
 
-/// Writes one sealed segment at `buf[prefix..]`; returns the bytes of the datagram.
-fn write_segment(peer: &mut Peer, stream: &mut Stream, now: Timestamp, prefix: usize, buf: &mut [u8]) -> Option<usize> {
-    let payload_at = prefix + SECURE_HEADER_LEN + HEADER_LEN;
-    let payload_end = buf.len().checked_sub(TAG_LEN)?;
+/// Writes one segment as a frame at `buf[prefix..]`; returns the bytes of the datagram.
+fn write_segment(
+    (peer, armour): (&mut Peer, Armour),
+    stream: &mut Stream,
+    now: Timestamp,
+    prefix: usize,
+    buf: &mut [u8],
+) -> Option<usize> {
+    let packet_at = prefix + armour.head();
+    let payload_at = packet_at + HEADER_LEN;
+    let payload_end = buf.len().checked_sub(armour.tail())?;
     let segment = stream.connection.poll_segment(now, buf.get_mut(payload_at..payload_end)?)?;
     let header = Header {
         flags: segment.flags,
@@ -99,9 +104,10 @@ fn write_segment(peer: &mut Peer, stream: &mut Stream, now: Timestamp, prefix: u
     if segment.payload_len > 0 || segment.flags.contains(Flags::SYN) {
         peer.used(now);
     }
-    let len = payload_at + segment.payload_len + TAG_LEN;
-    header.emit_in_place(buf.get_mut(prefix + SECURE_HEADER_LEN..len - TAG_LEN)?).ok()?;
-    peer.tunnel.seal(now, buf.get_mut(prefix..len)?).ok()?;
+    let packet_end = payload_at + segment.payload_len;
+    let len = packet_end + armour.tail();
+    header.emit_in_place(buf.get_mut(packet_at..packet_end)?).ok()?;
+    peer.put_on(now, armour, None, buf.get_mut(prefix..len)?)?;
     Some(len)
 }
 

@@ -1,8 +1,8 @@
 //! What an endpoint tells about itself, for lists, metrics and pages that a person reads.
 
-use super::PathKind;
 use super::inner::Endpoint;
 use super::peer::{Peer, path_kind};
+use super::{Insecure, PathKind};
 use crate::crypto::{PublicKey, Signature};
 use crate::ids::{NetworkId, NodeId, StreamId};
 use crate::wire::{Address, SocketAddress};
@@ -34,8 +34,10 @@ pub struct PeerStatus {
     pub path: Option<PathKind>,
     /// Smoothed round-trip time of the selected path.
     pub rtt: Option<Duration>,
-    /// A secure tunnel is up. Always authenticated too.
+    /// A tunnel is up, so that everything is encrypted.
     pub encrypted: bool,
+    /// The tunnel is with whom the peer's identity key vouched for. So is every tunnel, but for [`super::Insecure`].
+    pub authenticated: bool,
     /// Recognised as running this implementation.
     pub ours: bool,
     /// In the trust store.
@@ -71,7 +73,9 @@ pub struct Status {
     pub nat: &'static str,
     /// What this means for peers, one sentence.
     pub nat_strategy: &'static str,
-    /// Peers with a tunnel.
+    /// What of its security is given up by configuration.
+    pub insecure: Insecure,
+    /// Peers with a tunnel, or spoken to in clear.
     pub peers: usize,
     /// Of those, on a direct path.
     pub direct_peers: usize,
@@ -139,13 +143,14 @@ impl Endpoint {
     }
 
     fn peer_status(&self, node: NodeId, peer: &Peer) -> PeerStatus {
-        let path = peer.path.route().map(path_kind).filter(|_| peer.tunnel.is_established());
+        let path = peer.path.route().map(path_kind).filter(|_| peer.armour().is_some());
         PeerStatus {
             node,
             hostname: peer.facts.hostname.clone(),
             path,
             rtt: peer.path.rtt(),
             encrypted: peer.tunnel.is_established(),
+            authenticated: peer.tunnel.is_authenticated(),
             ours: peer.ours,
             trusted: self.trusts(node),
             streams: self.streams.of_peer(node).len(),
@@ -158,7 +163,8 @@ impl Endpoint {
     /// The endpoint at a glance.
     #[must_use]
     pub fn status(&self) -> Status {
-        let peers: Vec<PeerStatus> = self.peers().into_iter().filter(|peer| peer.encrypted).collect();
+        let peers: Vec<PeerStatus> =
+            self.peers().into_iter().filter(|peer| peer.encrypted || peer.path.is_some()).collect();
         let relayed = peers.iter().filter(|peer| peer.path == Some(PathKind::Relay)).count();
         let nat = self.discovery.nat_type(&self.own_local());
         Status {
@@ -171,6 +177,7 @@ impl Endpoint {
             endpoint: self.config.endpoint.or(self.discovery.reflexive().map(|endpoint| endpoint.0)),
             nat: nat.name(),
             nat_strategy: nat.strategy(),
+            insecure: self.config.insecure,
             peers: peers.len(),
             direct_peers: peers.iter().filter(|peer| matches!(peer.path, Some(PathKind::Direct(_)))).count(),
             relayed_peers: relayed,

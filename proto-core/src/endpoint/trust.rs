@@ -86,6 +86,7 @@ impl Endpoint {
                 self.registry.set_trusted(&reported);
                 if trusted {
                     self.with_peer(node, |peer| peer.banished = false);
+                    self.identity_told(node);
                     self.look_up(node);
                 }
                 self.event(Event::TrustChanged { node, trusted });
@@ -109,7 +110,10 @@ impl Endpoint {
     }
 
     pub(super) fn handle_trust_message(&mut self, node: NodeId, message: &[u8]) {
-        let Some(key) = self.peers.get(&node).and_then(|peer| peer.key) else { return };
+        let Some(key) = self.peers.get(&node).filter(|peer| peer.tunnel.is_authenticated()).and_then(|peer| peer.key)
+        else {
+            return self.drops.count("trust_message_without_identity");
+        };
         let shared = self.shares_network(node);
         let wall = self.wall_now();
         if self.trust.handle_message(wall, node, &key, message, shared).is_err() {

@@ -302,6 +302,12 @@ impl PathSet {
         }
     }
 
+    /// The peer can be asked in another manner from now on: every direct way is tried again, some times within a second.
+    pub fn hurry(&mut self, now: Timestamp) {
+        self.burst = Some(Burst::new(now));
+        self.handle_timeout(now);
+    }
+
     /// Whether a frame of `bytes` may go this way now.
     #[must_use]
     pub fn may_send(&self, route: Route, bytes: usize) -> bool {

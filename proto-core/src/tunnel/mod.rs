@@ -3,6 +3,7 @@
 //! Decides which key is sent under and which received frames are authentic and fresh. Refuses to know sockets, paths, streams and the registry: it is handed
 //! bytes and the peer's identity key, and answers with [`Action`]s.
 
+mod anonymous;
 mod candidate;
 mod exchange;
 mod keys;
@@ -44,6 +45,8 @@ pub struct Tunnel {
     /// The latest time seen, for calls that are not told it.
     now: Timestamp,
     own: Option<OwnKeys>,
+    /// The peer's identity vouched for every session there is.
+    authenticated: bool,
     /// At most [`SESSIONS_PER_PEER`].
     sessions: Vec<Session>,
     /// Always one of `sessions`.
@@ -85,6 +88,7 @@ impl Tunnel {
             limits,
             now: Timestamp::ZERO,
             own: None,
+            authenticated: false,
             sessions: Vec::new(),
             sending: None,
             candidate: None,
@@ -155,24 +159,28 @@ impl Tunnel {
             return Err(ExchangeError::WrongSender);
         }
         keys::verify(exchange, registry_key, context.crypto)?;
-        if self.spent.contains(&exchange.exchange_public) {
+        let id = self.take_up(exchange.exchange_public, context)?;
+        self.authenticate(id);
+        Ok(())
+    }
+
+    /// The peer told its key: a session with it is offered, and ours told in return.
+    fn take_up(&mut self, public: [u8; 32], context: &mut Context<'_>) -> Result<SessionId, ExchangeError> {
+        if self.spent.contains(&public) {
             // Whatever was recorded under the pair we forgot could be played back; with a new key of ours it cannot.
             self.replace_own_keys(context);
         }
-        let (id, is_new) = self.session_with(exchange.exchange_public, context)?;
-        // An exchange under way goes on until a sealed frame arrives: this PILA may be an old one, and the peer without ours.
+        let (id, is_new) = self.session_with(public, context)?;
+        // An exchange under way goes on until a sealed frame arrives: this one may be old, and the peer without ours.
         self.reply(id, is_new);
         self.offer(id);
-        Ok(())
+        Ok(id)
     }
 
     /// Writes our PILA to the front of `out`, and returns its length; `None` when there is no room.
     pub fn emit_exchange(&mut self, context: &mut Context<'_>, out: &mut [u8]) -> Option<usize> {
-        if core::mem::take(&mut self.rotate) {
-            self.replace_own_keys(context);
-        }
         let local = self.local;
-        let frame = self.own_keys(context).frame(local, context.identity);
+        let frame = self.key_to_tell(context).frame(local, context.identity);
         out.get_mut(..frame.len())?.copy_from_slice(&frame);
         self.pacing.emitted(self.now);
         Some(frame.len())
@@ -275,6 +283,14 @@ impl Tunnel {
 
     fn own_keys(&mut self, context: &mut Context<'_>) -> &mut OwnKeys {
         self.own.get_or_insert_with(|| OwnKeys::generate(context))
+    }
+
+    /// Our key as the peer is to know it from now on.
+    fn key_to_tell(&mut self, context: &mut Context<'_>) -> &mut OwnKeys {
+        if core::mem::take(&mut self.rotate) {
+            self.replace_own_keys(context);
+        }
+        self.own_keys(context)
     }
 
     fn next_ordinal(&mut self) -> u64 {

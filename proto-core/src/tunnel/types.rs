@@ -111,6 +111,8 @@ reasons! {
         IdentityMismatch => "exchange_identity_mismatch", "the carried identity is not the one known for the peer";
         /// Not signed by that identity.
         Signature => "exchange_bad_signature", "the signature does not fit";
+        /// A key without identity from a peer that has proved one.
+        Downgrade => "exchange_downgrade_refused", "the peer has proved an identity, and this key comes without";
         /// The X25519 key is a low-order point.
         LowOrderKey => "exchange_low_order_key", "the key is a low-order point";
     }
