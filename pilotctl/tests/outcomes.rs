@@ -82,3 +82,22 @@ fn a_peer_that_dies_in_a_transfer_is_noticed_soon() {
     assert!(ended.stderr.contains("waiting for agent-b to take the file"), "{ended}");
     assert!(!ended.stderr.contains('\r'), "no bar without a terminal: {ended}");
 }
+
+#[test]
+fn a_daemon_that_gave_up_security_says_so_and_still_authenticates_whom_it_can() {
+    let rendezvous = Rendezvous::on_loopback(env!("CARGO_BIN_EXE_pilotctl"));
+    let (a, b) = (Agent::on_loopback("agent-a", &rendezvous), Agent::on_loopback("agent-b", &rendezvous));
+    befriend(&a, &b);
+    a.run(&["daemon", "stop"]).ok();
+    let words = ["daemon", "start", "--hostname", "agent-a", "--insecure-plaintext", "--insecure-anonymous-exchange"];
+    let started = a.run(&words).ok();
+    assert!(started.stderr.contains("INSECURE: plaintext"), "{started}");
+    assert!(started.stderr.contains("INSECURE: anonymous"), "{started}");
+    a.ok(&["connect", "agent-b", "--message", "hello"]);
+    let status = a.until(PATIENCE, &["status"], |data| data["peer_list"][0]["authenticated"] == true);
+    assert_eq!(status["encrypt"], false, "{status}");
+    assert_eq!(status["insecure"], serde_json::json!({"anonymous_exchange": true, "plaintext": true}), "{status}");
+    let quiet = b.ok(&["status"]);
+    assert_eq!(quiet["encrypt"], true, "{quiet}");
+    assert_eq!(quiet["insecure"], serde_json::json!({"anonymous_exchange": false, "plaintext": false}), "{quiet}");
+}

@@ -8,6 +8,7 @@ use crate::shared::{Handle, Shared};
 use crate::tls::Fingerprint;
 use core::fmt;
 use proto_core::crypto::{CryptoProvider, Identity, rust_crypto};
+use proto_core::endpoint::Insecure;
 use proto_core::trust::Snapshot;
 use proto_core::{Config, Endpoint, SocketId};
 use runtime_common::{BootClock, UdpIo, entropy};
@@ -99,6 +100,13 @@ impl Builder {
     #[must_use]
     pub fn public(mut self, public: bool) -> Self {
         self.config.public = public;
+        self
+    }
+
+    /// Gives up security, for closed testbeds only; see [`Insecure`]. Default: nothing is given up.
+    #[must_use]
+    pub fn insecure(mut self, insecure: Insecure) -> Self {
+        self.config.insecure = insecure;
         self
     }
 

@@ -58,7 +58,7 @@ pub use listener::Listener;
 pub use node::{Events, EventsError, Node, Pong};
 pub use proto_core::Config;
 pub use proto_core::crypto::{Identity, PublicKey};
-pub use proto_core::endpoint::{Event, Outcome, PathKind};
+pub use proto_core::endpoint::{Event, Insecure, Outcome, PathKind};
 pub use proto_core::ids::NodeId;
 pub use proto_core::wire::{Address, SocketAddress};
 pub use split::{ReadHalf, WriteHalf};

@@ -265,6 +265,7 @@ async fn start_node(settings: &Settings, identity: Identity, trust: TrustFile) -
         owner: settings.email.clone(),
         relay_only: settings.relay_only,
         trust_auto_approve: settings.trust_auto_approve,
+        insecure: settings.insecure,
         punch_private_targets: settings.lan,
         ..Config::default()
     };

@@ -218,6 +218,12 @@ pub(crate) struct DaemonArgs {
     /// Approve every request for trust
     #[arg(long)]
     pub(crate) trust_auto_approve: bool,
+    /// INSECURE, closed testbeds only: speak in clear with peers that do not answer a key exchange
+    #[arg(long)]
+    pub(crate) insecure_plaintext: bool,
+    /// INSECURE, closed testbeds only: exchange keys with peers that have no identity
+    #[arg(long)]
+    pub(crate) insecure_anonymous_exchange: bool,
     /// An identity for this run only
     #[arg(long)]
     pub(crate) ephemeral: bool,

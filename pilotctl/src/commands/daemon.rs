@@ -1,12 +1,12 @@
 //! `daemon`: start, run, stop, ask.
 
-use super::peer::words;
+use super::peer::{items, words};
 use super::status;
 use crate::agent::Agent;
 use crate::cli::args::{DaemonArgs, DaemonCommand};
 use crate::cli::{CliError, Context, Kind, Result};
 use crate::server::{IpcServer, serve};
-use crate::state::{Lock, PidFile, Settings, TrustFile, load_or_create_identity, private_dir};
+use crate::state::{Lock, PidFile, Settings, TrustFile, insecure_warnings, load_or_create_identity, private_dir};
 use driver::Driver;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -62,6 +62,8 @@ async fn start(context: &Context, arguments: &DaemonArgs) -> Result<()> {
     let registered = context.output.waiting("the registry", wait_until_registered(context, &mut child, limit)).await?;
     let driver = context.driver().await?;
     let info = status::state(&driver).await?;
+    let warnings = items(&info, "warnings").iter().filter_map(Value::as_str);
+    warnings.filter(|text| text.starts_with("INSECURE")).for_each(|text| context.output.say(text));
     let data = json!({
         "pid": child.id(),
         "node_id": info.get("node_id"),
@@ -120,6 +122,8 @@ fn daemon_words(context: &Context, arguments: &DaemonArgs) -> Vec<OsString> {
         ("--relay-only", arguments.relay_only),
         ("--lan", arguments.lan),
         ("--trust-auto-approve", arguments.trust_auto_approve),
+        ("--insecure-plaintext", arguments.insecure_plaintext),
+        ("--insecure-anonymous-exchange", arguments.insecure_anonymous_exchange),
         ("--ephemeral", arguments.ephemeral),
     ];
     words.extend(arguments.compat_socket.as_ref().map(|path| {
@@ -171,6 +175,9 @@ async fn foreground(context: &Context, arguments: DaemonArgs) -> Result<()> {
     private_dir(&context.paths.state)?;
     let _lock = Lock::take(&context.paths.lock())?;
     let settings = Settings::load(&arguments, &context.paths.config).await?;
+    for warning in insecure_warnings(settings.insecure) {
+        tracing::warn!("{warning}");
+    }
     let (identity, trust) = if arguments.ephemeral {
         (crate::state::new_identity()?, TrustFile::nowhere())
     } else {

@@ -111,6 +111,7 @@ async fn start_agent(server: &Server, name: &str, state: PathBuf) -> Result<Agen
         relay_only: false,
         lan: true,
         trust_auto_approve: false,
+        insecure: runtime_tokio::Insecure::default(),
         email: None,
         quota: 1024 * 1024 * 1024,
         admin_token: None,

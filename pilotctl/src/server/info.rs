@@ -1,6 +1,7 @@
 //! The daemon's state as JSON: the reference's keys first, then ours.
 
 use crate::agent::Agent;
+use crate::state::insecure_warnings;
 use proto_core::endpoint::{PathKind, PeerStatus, Status, StreamStatus};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -10,17 +11,18 @@ pub(super) fn info(agent: &Agent) -> Value {
     let status = agent.status();
     let (peers, streams) = (agent.peers(), agent.streams());
     let encrypted = peers.iter().filter(|peer| peer.encrypted).count();
+    let authenticated = peers.iter().filter(|peer| peer.authenticated).count();
     let mut info = json!({
         "accept_queue_drops": accept_queue_drops(&status),
         "address": status.address.unwrap_or_default().to_string(),
-        "authenticated_peers": encrypted,
+        "authenticated_peers": authenticated,
         "beacon_addr": agent.beacon(),
         "bytes_recv": status.totals.bytes_received,
         "bytes_sent": status.totals.bytes_sent,
         "conn_list": streams.iter().map(conn).collect::<Vec<_>>(),
         "connections": streams.iter().filter(|stream| stream.stats.state == "established").count(),
         "email": agent.email(),
-        "encrypt": true,
+        "encrypt": !status.insecure.plaintext,
         "encrypted_peers": encrypted,
         "endpoint": status.endpoint.map(|endpoint| endpoint.to_string()).unwrap_or_default(),
         "features": ["dgram_confirm"],
@@ -46,6 +48,10 @@ pub(super) fn info(agent: &Agent) -> Value {
         "webhook_queue_dropped": 0,
     });
     let ours = json!({
+        "insecure": {
+            "anonymous_exchange": status.insecure.anonymous_exchange,
+            "plaintext": status.insecure.plaintext,
+        },
         "mailbox": agent.mailbox().display().to_string(),
         "nat_strategy": status.nat_strategy,
         "nat_type": status.nat,
@@ -55,7 +61,8 @@ pub(super) fn info(agent: &Agent) -> Value {
         "registry_connected": status.registry_connected,
         "drops": status.drops.iter().map(|(reason, count)| ((*reason).to_owned(), Value::from(*count)))
             .collect::<serde_json::Map<_, _>>(),
-        "warnings": warnings(agent, &status),
+        "warnings": insecure_warnings(status.insecure).into_iter().map(str::to_owned)
+            .chain(warnings(agent, &status)).collect::<Vec<_>>(),
     });
     if let (Some(info), Value::Object(ours)) = (info.as_object_mut(), ours) {
         info.extend(ours);
@@ -153,7 +160,7 @@ fn peer(peer: &PeerStatus) -> Value {
         Some(PathKind::Relay) | None => String::new(),
     };
     json!({
-        "authenticated": peer.encrypted,
+        "authenticated": peer.authenticated,
         "bytes_recv": peer.bytes_received,
         "bytes_sent": peer.bytes_sent,
         "connections": peer.streams,

@@ -3,6 +3,7 @@
 use super::compat::CompatSocket;
 use crate::cli::args::DaemonArgs;
 use crate::cli::{CliError, Kind, Result};
+use runtime_tokio::Insecure;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,8 @@ struct ConfigFile {
     relay_only: Option<bool>,
     lan: Option<bool>,
     trust_auto_approve: Option<bool>,
+    insecure_plaintext: Option<bool>,
+    insecure_anonymous_exchange: Option<bool>,
     email: Option<String>,
     quota: Option<u64>,
     admin_token_file: Option<PathBuf>,
@@ -53,6 +56,7 @@ pub(crate) struct Settings {
     pub(crate) relay_only: bool,
     pub(crate) lan: bool,
     pub(crate) trust_auto_approve: bool,
+    pub(crate) insecure: Insecure,
     pub(crate) email: Option<String>,
     pub(crate) quota: u64,
     /// What a local client must say to broadcast.
@@ -88,6 +92,11 @@ impl Settings {
             // A registry on this very machine or network means that peers are there too.
             lan: arguments.lan || file.lan.unwrap_or(is_private(registry)),
             trust_auto_approve: arguments.trust_auto_approve || file.trust_auto_approve.unwrap_or(false),
+            insecure: Insecure {
+                plaintext: arguments.insecure_plaintext || file.insecure_plaintext.unwrap_or(false),
+                anonymous_exchange: arguments.insecure_anonymous_exchange
+                    || file.insecure_anonymous_exchange.unwrap_or(false),
+            },
             email: arguments.email.clone().or(file.email),
             admin_token: arguments
                 .admin_token_file
@@ -134,6 +143,16 @@ async fn look_up(name: &str) -> Result<SocketAddr> {
         }
     })?;
     found.next().ok_or_else(|| CliError::new(Kind::ConnectionFailed, format!("{name} has no address")))
+}
+
+/// What a person has to be told about `insecure`, at every start and in `status`.
+pub(crate) fn insecure_warnings(insecure: Insecure) -> Vec<&'static str> {
+    let plaintext = "INSECURE: plaintext is on. Peers that do not answer a key exchange are spoken to in clear: anybody on the \
+        way can read and alter it, and pass for them.";
+    let anonymous =
+        "INSECURE: anonymous key exchange is on. Peers without identity are talked to: anybody can pass for them.";
+    let words = [(insecure.plaintext, plaintext), (insecure.anonymous_exchange, anonymous)];
+    words.into_iter().filter(|(on, _)| *on).map(|(_, text)| text).collect()
 }
 
 fn is_private(address: SocketAddr) -> bool {

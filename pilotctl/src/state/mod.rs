@@ -8,7 +8,7 @@ mod paths;
 mod trust;
 
 pub(crate) use compat::PidFile;
-pub(crate) use config::Settings;
+pub(crate) use config::{Settings, insecure_warnings};
 pub(crate) use identity::{load_or_create as load_or_create_identity, new as new_identity};
 pub(crate) use lock::Lock;
 pub(crate) use paths::Paths;
