@@ -41,7 +41,10 @@ impl Counter {
         place.rules(&format!(
             "table inet {table} {{
                 counter seen {{ }}
-                chain arriving {{ type filter hook prerouting priority -310; policy accept; {which} counter name seen }}
+                chain arriving {{
+                    type filter hook prerouting priority -310; policy accept;
+                    {which} counter name seen
+                }}
             }}"
         ));
         Self { place: place.clone(), table }

@@ -26,6 +26,8 @@ pub(crate) struct Reference {
     home: TempDir,
     place: Place,
     hostname: String,
+    registry: String,
+    beacon: String,
     options: Vec<String>,
 }
 
@@ -61,13 +63,13 @@ impl Reference {
             python_path: kit.python_path().to_owned(),
             talkative: kit.is_at_least("1.10.0"),
         };
-        let mut words =
-            ["-registry", rendezvous.registry(), "-beacon", rendezvous.beacon()].map(str::to_owned).to_vec();
+        let (registry, beacon) = (rendezvous.registry().to_owned(), rendezvous.beacon().to_owned());
+        let mut words = ["-registry", &registry, "-beacon", &beacon].map(str::to_owned).to_vec();
         words.extend(options.iter().map(ToString::to_string));
         let home = tempfile::tempdir().unwrap();
         let daemon = process::start(command(place, &programs, home.path(), hostname, &words));
-        let mut reference =
-            Self { daemon, programs, home, place: place.clone(), hostname: hostname.to_owned(), options: words };
+        let (place, hostname) = (place.clone(), hostname.to_owned());
+        let mut reference = Self { daemon, programs, home, place, hostname, registry, beacon, options: words };
         reference.answers();
         reference
     }
@@ -96,6 +98,8 @@ impl Reference {
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = program_at(&self.place, &self.programs.pilotctl, self.home.path());
         command.arg("--json").args(words).env("PILOT_SOCKET", self.socket());
+        // Some commands ask the registry themselves.
+        command.env("PILOT_REGISTRY", &self.registry).env("PILOT_BEACON", &self.beacon);
         command
     }
 

@@ -131,12 +131,13 @@ async fn send_whole(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     name: &str,
     size: u64,
-    source: &mut (impl AsyncRead + Unpin),
+    source: &mut (impl AsyncRead + AsyncSeek + Unpin),
 ) -> Result<SentFile, SendError> {
     let length = usize::try_from(size).ok().filter(|length| *length <= super::exchange::MAX_PAYLOAD - 1024);
     let Some(length) = length else {
         return Err(SendError::Refused("the receiver knows no streamed transfer and the file is too large".to_owned()));
     };
+    source.rewind().await?;
     let data = read_chunk(source, length).await?;
     write_frame(stream, &Frame::File { name: name.to_owned(), data }.encode()).await?;
     acknowledgement(&answer(stream, ACKNOWLEDGEMENT).await?)?;
