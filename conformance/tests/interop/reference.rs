@@ -38,7 +38,7 @@ struct Programs {
     pilotctl: PathBuf,
     library: PathBuf,
     python_path: PathBuf,
-    talkative: bool,
+    silence: Vec<String>,
 }
 
 impl Reference {
@@ -61,7 +61,7 @@ impl Reference {
             pilotctl: kit.program("pilotctl"),
             library: kit.program("libpilot.so"),
             python_path: kit.python_path().to_owned(),
-            talkative: kit.is_at_least("1.10.0"),
+            silence: silence(place, &kit.program("pilot-daemon")),
         };
         let (registry, beacon) = (rendezvous.registry().to_owned(), rendezvous.beacon().to_owned());
         let mut words = ["-registry", &registry, "-beacon", &beacon].map(str::to_owned).to_vec();
@@ -217,8 +217,20 @@ fn command(place: &Place, programs: &Programs, home: &Path, hostname: &str, opti
     command.current_dir(home).arg("-socket").arg(home.join("pilot.sock"));
     command.arg("-identity").arg(home.join(".pilot/identity.json"));
     command.args(["-email", "agent@example.com", "-hostname", hostname]).args(options);
-    if programs.talkative {
-        command.args(["-no-skillinject", "-telemetry-url=", "-motd-feed-url="]);
-    }
+    command.args(&programs.silence);
     command
+}
+
+/// The options that keep this version from calling home, by its own help. It has no way out anyway.
+fn silence(place: &Place, daemon: &Path) -> Vec<String> {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = program_at(place, daemon, home.path());
+    command.arg("-help");
+    let help = process::run(command, PATIENCE).stderr;
+    let known = |option: &&str| help.lines().any(|line| line.trim_start().starts_with(option.trim_end_matches('=')));
+    ["-no-skillinject", "-telemetry-url=", "-motd-feed-url="]
+        .iter()
+        .filter(|o| known(o))
+        .map(ToString::to_string)
+        .collect()
 }

@@ -197,6 +197,10 @@ impl Endpoint {
             self.event(Event::KeyMismatch(node));
             return self.fail_dials(node, DialError::Identity);
         }
+        let shared = answer.networks.iter().any(|network| self.networks.contains(network));
+        if answer.public || shared {
+            self.trust.admits_us(self.wall_now(), node);
+        }
         let told = answer.public_key;
         let ours = answer.version.as_deref().is_some_and(|version| version.starts_with(OUR_VERSION_PREFIX));
         self.with_peer(node, |peer| {
@@ -211,11 +215,10 @@ impl Endpoint {
         if self.known_key(node).is_none() && !self.config.insecure.any() {
             self.fail_dials(node, DialError::Identity);
         }
-        if let (Some(waiting), Some(key)) = (self.strangers.remove(&node), told) {
-            let shared = answer.networks.iter().any(|network| self.networks.contains(network));
-            if self.public || shared || self.expects(node) || self.peers.contains_key(&node) {
-                self.accept_exchange(waiting.route, waiting.bytes, &waiting.exchange, &key);
-            }
+        if let (Some(waiting), Some(key)) = (self.strangers.remove(&node), told)
+            && (self.public || shared || self.expects(node) || self.peers.contains_key(&node))
+        {
+            self.accept_exchange(waiting.route, waiting.bytes, &waiting.exchange, &key);
         }
     }
 }

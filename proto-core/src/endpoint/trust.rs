@@ -21,6 +21,9 @@ impl Endpoint {
             TrustCommand::Request { node, justification } => {
                 let admits_us =
                     self.shares_network(node) || self.peers.get(&node).is_some_and(|peer| peer.facts.public);
+                if !admits_us {
+                    self.look_up(node);
+                }
                 Command::Request { node, justification, admits_us }
             }
             TrustCommand::Approve(node) => Command::Approve(node),

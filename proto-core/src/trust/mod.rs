@@ -329,8 +329,18 @@ impl Trust {
         let Some(outgoing) = self.store.outgoing.get(&node) else { return };
         let justification = outgoing.justification.clone();
         self.actions.push_back(TrustAction::SnapshotChanged);
-        self.actions.push_back(TrustAction::RequestHandshake { node, justification: justification.clone() });
+        self.actions.push_back(TrustAction::RequestHandshake { node, justification });
         if directly {
+            self.admits_us(wall, node);
+        }
+    }
+
+    /// `node` turned out to admit this node's SYN: an own request that went through the relay only is sent directly
+    /// too, which is quicker where the peer seldom looks at the relay.
+    pub fn admits_us(&mut self, wall: u64, node: NodeId) {
+        let Some(outgoing) = self.store.outgoing.get_mut(&node) else { return };
+        if !core::mem::replace(&mut outgoing.went_directly, true) {
+            let justification = outgoing.justification.clone();
             self.send_direct(wall, node, TrustKind::Request, &justification);
         }
     }

@@ -107,7 +107,8 @@ impl Snapshot {
             let sent_at = parse_time(&entry.sent_at)?;
             let justification = super::printable(&entry.justification);
             let fresh_until = Timestamp::ZERO;
-            Some((node(entry.node_id)?, Outgoing { justification, sent_at, fresh_until, retry_at: None }))
+            let outgoing = Outgoing { justification, sent_at, fresh_until, retry_at: None, went_directly: false };
+            Some((node(entry.node_id)?, outgoing))
         });
         Store {
             trusted: trusted.take(MAX_TRUSTED).collect(),

@@ -42,6 +42,8 @@ pub struct Outgoing {
     pub(super) fresh_until: Timestamp,
     /// The relay could not be reached: to be tried again.
     pub(super) retry_at: Option<Timestamp>,
+    /// It was sent directly too.
+    pub(super) went_directly: bool,
 }
 
 #[derive(Debug, Default)]
@@ -107,7 +109,8 @@ impl Store {
             oldest.map(|oldest| self.outgoing.remove(&oldest));
         }
         let fresh_until = now + OUTGOING_TRUST_TTL;
-        self.outgoing.insert(node, Outgoing { justification, sent_at: wall, fresh_until, retry_at: None });
+        let outgoing = Outgoing { justification, sent_at: wall, fresh_until, retry_at: None, went_directly: false };
+        self.outgoing.insert(node, outgoing);
     }
 
     pub(super) fn is_cooling_down(&self, wall: u64, node: NodeId) -> bool {

@@ -145,6 +145,15 @@ fn a_request_goes_through_the_relay_at_once_and_directly_only_where_it_is_admitt
     assert!(!actions.iter().any(|action| matches!(action, TrustAction::SendDirect { .. })));
     a.add(B, true).unwrap();
     assert!(a.actions().iter().any(|action| matches!(action, TrustAction::SendDirect { .. })));
+
+    a.add(B, false).unwrap();
+    a.actions();
+    for sent in [true, false] {
+        a.trust.admits_us(WALL, B);
+        assert_eq!(a.actions().len(), usize::from(sent), "as soon as that is known, and once");
+    }
+    a.trust.admits_us(WALL, STRANGER);
+    assert!(a.actions().is_empty(), "nothing was asked of it");
 }
 
 #[test]

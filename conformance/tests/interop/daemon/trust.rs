@@ -27,10 +27,10 @@ pub(super) fn cases(version: &str) -> Vec<Case> {
         Case::new(SECTION, row, version, move |equipment| run(&World::of_friends(equipment, &owned)))
     };
     vec![
-        case(("trust asked through the registry", OURS_TO_THEIRS), we_ask),
-        case(("trust asked through the registry", THEIRS_TO_OURS), they_ask),
-        public(("trust asked directly", OURS_TO_THEIRS), we_ask),
-        public(("trust asked directly", THEIRS_TO_OURS), they_ask),
+        case(("trust asked through the registry", OURS_TO_THEIRS), |world| we_ask(world, NEXT_LOOK)),
+        case(("trust asked through the registry", THEIRS_TO_OURS), |world| they_ask(world, NEXT_LOOK)),
+        public(("trust asked directly", OURS_TO_THEIRS), |world| we_ask(world, PATIENCE)),
+        public(("trust asked directly", THEIRS_TO_OURS), |world| they_ask(world, PATIENCE)),
         case(("trust asked by both", "both"), both_ask),
         case(("trust rejected", OURS_TO_THEIRS), we_reject),
         case(("strangers get silence", "both"), strangers),
@@ -39,19 +39,20 @@ pub(super) fn cases(version: &str) -> Vec<Case> {
     ]
 }
 
-fn we_ask(world: &World) {
+/// `limit` is shorter than the time between looks at the registry where the request must not need one.
+fn we_ask(world: &World, limit: Duration) {
     let ours = world.ours.node();
     world.ours.ok(&["trust", "add", world.theirs.hostname(), "--reason", "we ask"]);
-    let pending = world.theirs.until(NEXT_LOOK, &["pending"], |data| data["pending"][0]["node_id"] == ours);
+    let pending = world.theirs.until(limit, &["pending"], |data| data["pending"][0]["node_id"] == ours);
     assert_eq!(pending["pending"][0]["justification"], "we ask", "{pending}");
     world.theirs.ok(&["approve", &ours.to_string()]);
     world.trusts_both_ways();
 }
 
-fn they_ask(world: &World) {
+fn they_ask(world: &World, limit: Duration) {
     let theirs = world.theirs.node();
     world.theirs.ok(&["handshake", &world.our_id(), "they ask"]);
-    let pending = world.ours.until(NEXT_LOOK, &["trust", "pending"], |data| data["pending"][0]["node_id"] == theirs);
+    let pending = world.ours.until(limit, &["trust", "pending"], |data| data["pending"][0]["node_id"] == theirs);
     assert_eq!(pending["pending"][0]["justification"], "they ask", "{pending}");
     world.ours.ok(&["trust", "add", &theirs.to_string()]);
     world.trusts_both_ways();
