@@ -5,6 +5,7 @@
 
 use crate::conn::Conn;
 use crate::error::DriverError;
+use crate::foreign;
 use crate::framing::{encode_frame, read_frame};
 use crate::ipc::{Frame, HandshakeCommand, NetworkCommand, Reply, Request, command};
 use bytes::Bytes;
@@ -12,8 +13,8 @@ use proto_core::wire::SocketAddress;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -69,6 +70,7 @@ pub(crate) struct Shared {
     frames: mpsc::Sender<Bytes>,
     routes: Mutex<Routes>,
     answered: Notify,
+    extended: AtomicBool,
     datagrams: tokio::sync::Mutex<mpsc::Receiver<Datagram>>,
 }
 
@@ -124,16 +126,19 @@ impl Driver {
             frames,
             routes: Mutex::default(),
             answered: Notify::new(),
+            extended: AtomicBool::new(false),
             datagrams: tokio::sync::Mutex::new(inbox),
         });
         tokio::spawn(write_frames(write, outbound));
         tokio::spawn(read_frames(read, Arc::downgrade(&shared), datagrams));
         let driver = Self { shared };
-        // A reference daemon answers "unknown command", which is as good.
-        match driver.call(Request::Hello(1)).await {
-            Ok(_) | Err(DriverError::Daemon(_)) => Ok(driver),
-            Err(error) => Err(error),
+        // A reference daemon answers "unknown command", and gets nothing it does not know from then on.
+        match driver.request(Request::Hello(1)).await {
+            Ok(_) => driver.shared.extended.store(true, Ordering::Relaxed),
+            Err(DriverError::Daemon(_)) => {}
+            Err(error) => return Err(error),
         }
+        Ok(driver)
     }
 
     /// Sends any request and returns its JSON answer; an empty answer is `null`.
@@ -142,13 +147,27 @@ impl Driver {
     ///
     /// The daemon's refusal, or the loss of the connection. A dropped call is still answered; the next one waits for it.
     pub async fn request(&self, request: Request) -> Result<Value, DriverError> {
-        match self.call(request).await? {
-            Answer::Frame(Reply::Answer { payload, .. }) if payload.is_empty() => Ok(Value::Null),
-            Answer::Frame(Reply::Answer { payload, .. }) => {
-                serde_json::from_slice(&payload).map_err(|_| DriverError::Protocol("an answer that is not JSON"))
-            }
-            Answer::Frame(_) | Answer::Conn(..) | Answer::Port(..) => Ok(Value::Null),
+        let payload = self.raw(None, request).await?;
+        if payload.is_empty() {
+            return Ok(Value::Null);
         }
+        serde_json::from_slice(&payload).map_err(|_| DriverError::Protocol("an answer that is not JSON"))
+    }
+
+    /// The answer's payload; nothing for answers that have another form.
+    ///
+    /// `before` goes first, within the same turn; it must be one without an answer.
+    pub(crate) async fn raw(&self, before: Option<Request>, request: Request) -> Result<Bytes, DriverError> {
+        match self.call(before, request).await? {
+            Answer::Frame(Reply::Answer { payload, .. }) => Ok(payload),
+            Answer::Frame(_) | Answer::Conn(..) | Answer::Port(..) => Ok(Bytes::new()),
+        }
+    }
+
+    /// Whether the daemon knows the commands from `Hello` on, which those of the reference do not.
+    #[must_use]
+    pub fn is_extended(&self) -> bool {
+        self.shared.extended.load(Ordering::Relaxed)
     }
 
     /// Connects to a port of a peer. The daemon gives up within 5 s.
@@ -157,7 +176,7 @@ impl Driver {
     ///
     /// As [`Self::request`]; the text says why the peer could not be reached.
     pub async fn dial(&self, to: SocketAddress) -> Result<Conn, DriverError> {
-        match self.call(Request::Dial(to)).await? {
+        match self.call(None, Request::Dial(to)).await? {
             Answer::Conn(conn, inbound) => Ok(Conn::new(self.clone(), conn, inbound)),
             Answer::Frame(_) | Answer::Port(..) => Err(DriverError::Protocol("the wrong answer to a dial")),
         }
@@ -169,19 +188,10 @@ impl Driver {
     ///
     /// As [`Self::request`].
     pub async fn listen(&self, port: u16) -> Result<Listener, DriverError> {
-        match self.call(Request::Bind(port)).await? {
+        match self.call(None, Request::Bind(port)).await? {
             Answer::Port(port, incoming) => Ok(Listener { driver: self.clone(), port, incoming }),
             Answer::Frame(_) | Answer::Conn(..) => Err(DriverError::Protocol("the wrong answer to a bind")),
         }
-    }
-
-    /// Sends a datagram; returns when the daemon has sent it.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::request`].
-    pub async fn send_to(&self, to: SocketAddress, data: Bytes) -> Result<(), DriverError> {
-        self.call(Request::SendToConfirm { to, data }).await.map(|_| ())
     }
 
     /// The next datagram for any port; `None` when the daemon is gone. Cancel-safe.
@@ -234,18 +244,8 @@ impl Driver {
         self.request(Request::ResolveHostname(name.to_owned())).await
     }
 
-    /// Pings a node inside its tunnel; the answer has `rtt_ms` and `path`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::request`].
-    pub async fn ping(&self, node: u32, timeout: Duration) -> Result<Value, DriverError> {
-        let timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
-        self.request(Request::Ping { node, timeout_ms }).await
-    }
-
     /// Waits for a turn, sends, waits for the answer.
-    async fn call(&self, request: Request) -> Result<Answer, DriverError> {
+    async fn call(&self, before: Option<Request>, request: Request) -> Result<Answer, DriverError> {
         let frame = request.encode();
         let conn = if let Request::Close(conn) = request { Some(conn) } else { None };
         let _turn = self.shared.turn.lock().await;
@@ -265,31 +265,18 @@ impl Driver {
             }
             answered.await;
         }
-        self.shared.frames.send(encode_frame(&frame)).await.map_err(|_| DriverError::Disconnected)?;
+        for frame in before.map(|request| request.encode()).into_iter().chain([frame]) {
+            self.shared.frames.send(encode_frame(&frame)).await.map_err(|_| DriverError::Disconnected)?;
+        }
         match answer.await.map_err(|_| DriverError::Disconnected)? {
             Answer::Frame(Reply::Error(text)) => Err(DriverError::Daemon(text)),
             answer @ (Answer::Frame(_) | Answer::Conn(..) | Answer::Port(..)) => Ok(answer),
         }
     }
 
-    /// How many bytes of a connection the peer has acknowledged.
-    pub(crate) async fn acknowledged(&self, conn: u32) -> Result<u64, DriverError> {
-        let answer = self.call(Request::Acknowledged(conn)).await?;
-        let Answer::Frame(Reply::Answer { payload, .. }) = answer else {
-            return Err(DriverError::Protocol("the wrong answer to a count"));
-        };
-        let count = payload.first_chunk().ok_or(DriverError::Protocol("a count that is too short"))?;
-        Ok(u64::from_be_bytes(*count))
-    }
-
-    /// Tells the peer that no more comes, in either direction; returns when it acknowledged everything.
-    pub(crate) async fn finish(self, conn: u32) -> Result<(), DriverError> {
-        self.call(Request::Finish(conn)).await.map(|_| ())
-    }
-
     /// Closes a connection and forgets it.
     pub(crate) async fn close(self, conn: u32) -> Result<(), DriverError> {
-        let answer = self.call(Request::Close(conn)).await.map(|_| ());
+        let answer = self.call(None, Request::Close(conn)).await.map(|_| ());
         self.shared.routes().conns.remove(&conn);
         answer
     }
@@ -317,7 +304,7 @@ impl Drop for Listener {
     fn drop(&mut self) {
         let (driver, port) = (self.driver.clone(), self.port);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { driver.call(Request::Unbind(port)).await.map(|_| ()) });
+            runtime.spawn(async move { driver.call(None, Request::Unbind(port)).await.map(|_| ()) });
         }
     }
 }
@@ -392,6 +379,12 @@ impl Shared {
     /// Hands an answer to the request that waits, if it is its answer.
     fn answer(&self, reply: Reply, command: u8) {
         let mut routes = self.routes();
+        if let Reply::Error(text) = &reply
+            && foreign::is_stray(text)
+        {
+            routes.conns.retain(|conn, _| foreign::lost_connection(text) != Some(*conn));
+            return;
+        }
         if let Reply::Closed(conn) = reply {
             routes.conns.remove(&conn);
         }

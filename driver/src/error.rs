@@ -76,6 +76,9 @@ pub enum DriverError {
     /// The daemon said no, in its words.
     #[error("{0}")]
     Daemon(String),
+    /// No answer in time.
+    #[error("timed out waiting for an answer")]
+    Timeout,
     /// The connection to the daemon ended.
     #[error("the daemon closed the connection")]
     Disconnected,
@@ -88,6 +91,13 @@ pub enum DriverError {
 }
 
 impl DriverError {
+    /// The daemon does not know the request at all.
+    #[must_use]
+    pub fn is_unknown_command(&self) -> bool {
+        let unknown = |text: &String| text.contains("unknown command") || text.contains("unknown sub-command");
+        matches!(self, Self::Daemon(text) if unknown(text))
+    }
+
     /// The kind of this failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -96,6 +106,7 @@ impl DriverError {
                 ErrorKind::PermissionDenied
             }
             Self::NotRunning { .. } | Self::Disconnected => ErrorKind::NotRunning,
+            Self::Timeout => ErrorKind::Timeout,
             Self::Daemon(text) => ErrorKind::of_text(text),
             Self::Protocol(_) | Self::Io(_) => ErrorKind::Internal,
         }
@@ -107,6 +118,7 @@ impl From<DriverError> for io::Error {
         match error {
             DriverError::Io(inner) => inner,
             DriverError::Disconnected => Self::new(io::ErrorKind::ConnectionAborted, error),
+            DriverError::Timeout => Self::new(io::ErrorKind::TimedOut, error),
             DriverError::NotRunning { .. } | DriverError::Daemon(_) | DriverError::Protocol(_) => Self::other(error),
         }
     }

@@ -6,6 +6,7 @@
 mod client;
 mod conn;
 mod error;
+mod foreign;
 mod framing;
 pub mod ipc;
 pub mod services;

@@ -1,41 +1,13 @@
 //! The client against a daemon of a few lines.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test that cannot go on has failed the test")]
 
+mod support;
+
 use bytes::Bytes;
 use driver::ipc::{Frame, Reply, Request, command};
-use driver::{Driver, DriverError, ErrorKind, encode_frame, read_frame};
-use std::path::PathBuf;
+use driver::{DriverError, ErrorKind, encode_frame};
+use support::pair;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
-
-struct Daemon {
-    socket: UnixStream,
-}
-
-impl Daemon {
-    async fn hears(&mut self) -> Request {
-        Request::decode(&read_frame(&mut self.socket).await.unwrap().unwrap()).unwrap()
-    }
-
-    async fn says(&mut self, reply: Reply) {
-        self.socket.write_all(&encode_frame(&reply.encode())).await.unwrap();
-    }
-
-    async fn answers(&mut self, request: u8, json: &'static str) {
-        self.says(Reply::Answer { command: request + 1, payload: Bytes::from_static(json.as_bytes()) }).await;
-    }
-}
-
-async fn pair() -> (Driver, Daemon, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let path: PathBuf = folder.path().join("s");
-    let listener = UnixListener::bind(&path).unwrap();
-    let connecting = tokio::spawn(async move { Driver::connect(&path).await.unwrap() });
-    let mut daemon = Daemon { socket: listener.accept().await.unwrap().0 };
-    assert_eq!(daemon.hears().await, Request::Hello(1));
-    daemon.says(Reply::Error("unknown command: 0xE0".into())).await;
-    (connecting.await.unwrap(), daemon, folder)
-}
 
 fn node(text: &str) -> driver::SocketAddress {
     text.parse().unwrap()

@@ -39,6 +39,24 @@ fn every_command_that_needs_a_daemon_exits_3_without_one() {
         "identity show",
         "name set x",
         "visibility public",
+        "tags set x",
+        "extras set-tags x y",
+        "topic sub agent-b news",
+        "subscribe agent-b news --count 2",
+        "topic pub agent-b news --data x",
+        "publish agent-b news --data x",
+        "lookup 2",
+        "deregister",
+        "disconnect 3",
+        "net list",
+        "extras network list",
+        "identity rotate",
+        "rotate-key",
+        "health",
+        "traceroute 0:0000.0000.0002",
+        "send 2 2001 --data x",
+        "recv 2001 --count 1",
+        "extras dgram 2 2000 --data x",
         "daemon status",
         "daemon stop",
     ] {
@@ -61,6 +79,17 @@ fn usage_errors_exit_2_and_suggest() {
     assert!(body.to_string().contains("status"), "{body}");
     let words = String::from_utf8(pilotctl(&["statsu"]).stderr).unwrap();
     assert!(words.contains("'status'"), "{words}");
+}
+
+/// Words of the reference that are not offered say so, and why.
+#[test]
+fn a_word_that_is_left_out_is_an_error_with_a_reason() {
+    for line in ["task submit 2 --task x", "extras my-polo", "set-webhook http://127.0.0.1/"] {
+        let words: Vec<&str> = std::iter::once("--json").chain(line.split(' ')).collect();
+        let (code, body) = json(&words);
+        assert_eq!((code, &body["code"]), (2, &"invalid_argument".into()), "{line}: {body}");
+        assert!(body["hint"].as_str().is_some_and(|hint| !hint.contains("--help")), "{line}: {body}");
+    }
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn a_reply_that_follows_the_question_is_read() {
         assert_eq!(conn.read(&mut question).await.unwrap(), 0, "the asker finishes when it has the answer");
     });
     let reply = world.a.ok(&["connect", "agent-b", "4000", "--message", "answer"]);
-    assert_eq!((&reply["response"], &reply["sent"]), (&"answer".into(), &6.into()), "{reply}");
+    assert_eq!((&reply["response"], &reply["bytes"]), (&"answer".into(), &6.into()), "{reply}");
     assert_eq!(reply["ended_by"], "quiet");
 
     // A peer that says nothing has the message nevertheless.
@@ -87,7 +87,7 @@ fn a_reply_that_follows_the_question_is_read() {
     wait::until("the port is bound", PATIENCE, || listening.stderr().contains("listening").then_some(()));
     let sent = world.a.ok(&["connect", "agent-b", "4001", "--message", "no reply needed", "--timeout", "3s"]);
     assert_eq!(sent["ended_by"], "no_reply");
-    let heard = listening.wait(PATIENCE).ok().json();
+    let heard = listening.wait(PATIENCE).ok().json()["data"]["messages"][0].clone();
     assert_eq!((&heard["data"], &heard["complete"]), (&"no reply needed".into(), &true.into()));
 }
 

@@ -74,6 +74,8 @@ pub mod command {
     pub const NETCHECK: u8 = 0xE6;
     /// How many bytes of a connection the peer has acknowledged: a `u64`.
     pub const ACKNOWLEDGED: u8 = 0xE8;
+    /// What the registry tells about a node.
+    pub const LOOKUP: u8 = 0xEA;
     /// Push: a connection ended without the peer having finished it, and why. Followed by `CLOSE_OK`.
     pub const STREAM_ERROR: u8 = 0xEF;
 }

@@ -70,6 +70,8 @@ pub enum Request {
     },
     /// Give up the running dial. Never answered.
     CancelDial,
+    /// What the registry tells about a node.
+    Lookup(u32),
     /// Try again for a direct path to a node.
     PreferDirect(u32),
     /// An identity badge, JSON.
@@ -236,6 +238,7 @@ impl Request {
             command::HELLO => Self::Hello(fields.u8().ok_or(missing("hello: missing version"))?),
             command::FINISH => Self::Finish(fields.u32().ok_or(missing("finish: missing conn_id"))?),
             command::ACKNOWLEDGED => Self::Acknowledged(fields.u32().ok_or(missing("acknowledged: missing conn_id"))?),
+            command::LOOKUP => Self::Lookup(fields.u32().ok_or(missing("lookup: missing node_id"))?),
             command::PING => {
                 let node = fields.u32().ok_or(missing("ping: missing node_id"))?;
                 Self::Ping { node, timeout_ms: fields.u32().ok_or(missing("ping: missing timeout"))? }
@@ -289,6 +292,7 @@ impl Request {
             Self::Close(conn) => put_u32(&mut out, command::CLOSE, *conn, &[]),
             Self::Finish(conn) => put_u32(&mut out, command::FINISH, *conn, &[]),
             Self::Acknowledged(conn) => put_u32(&mut out, command::ACKNOWLEDGED, *conn, &[]),
+            Self::Lookup(node) => put_u32(&mut out, command::LOOKUP, *node, &[]),
             Self::PreferDirect(node) => put_u32(&mut out, command::PREFER_DIRECT, *node, &[]),
             Self::Ping { node, timeout_ms } => put_u32(&mut out, command::PING, *node, &timeout_ms.to_be_bytes()),
             Self::Info => command::INFO,

@@ -63,6 +63,7 @@ fn requests() -> impl Strategy<Value = Request> {
         Just(Request::RotateKey),
         Just(Request::CancelDial),
         Just(Request::Netcheck),
+        any::<u32>().prop_map(Request::Lookup),
     ];
     prop_oneof![handshake.prop_map(Request::Handshake), network.prop_map(Request::Network), streams, rest]
 }

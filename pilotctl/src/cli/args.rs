@@ -1,5 +1,9 @@
 //! The words of the command line.
 
+mod control;
+
+pub(crate) use control::{NetCommand, ReferenceCommand, TagsCommand, TopicCommand};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -67,17 +71,19 @@ pub(crate) enum Command {
         /// A port; without it the message is acknowledged by the peer's data exchange
         port: Option<u16>,
         /// What to send
-        #[arg(long, short, conflicts_with = "data_file")]
+        #[arg(long, short, alias = "data", conflicts_with = "data_file")]
         message: Option<String>,
         /// Send what is in this file, `-` for stdin
         #[arg(long, value_name = "FILE")]
         data_file: Option<String>,
     },
     /// Take connections and datagrams on a port and show what arrives
+    ///
+    /// With --json, --count or --timeout give one answer with everything; without them every arrival is a line.
     Listen {
         /// The port
         port: u16,
-        /// Stop after this many
+        /// Stop after this many; --timeout stops too
         #[arg(long)]
         count: Option<u64>,
     },
@@ -116,14 +122,27 @@ pub(crate) enum Command {
     /// Send and read messages
     #[command(subcommand)]
     Msg(MsgCommand),
+    /// Publish and follow events
+    #[command(subcommand)]
+    Topic(TopicCommand),
     /// Peers with a tunnel
     Peers,
     /// Open connections
     Conns,
+    /// Close a connection of `conns`
+    Disconnect {
+        /// Its number
+        conn: u32,
+    },
     /// Look a hostname up
     Find {
         /// The hostname
         name: String,
+    },
+    /// What the registry tells about a node
+    Lookup {
+        /// Address, node number or hostname
+        peer: String,
     },
     /// What this network allows; exit 9 when it is degraded
     Netcheck,
@@ -138,6 +157,16 @@ pub(crate) enum Command {
         /// Who
         visibility: Visibility,
     },
+    /// Words by which this agent can be found
+    #[command(subcommand)]
+    Tags(TagsCommand),
+    /// Networks of agents
+    #[command(subcommand)]
+    Net(NetCommand),
+    /// Have the registry forget where this agent is, until it registers again
+    Deregister,
+    #[command(flatten)]
+    Reference(ReferenceCommand),
     #[command(flatten)]
     Offline(OfflineCommand),
 }
@@ -336,7 +365,11 @@ pub(crate) enum FileCommand {
         file: PathBuf,
     },
     /// Files that arrived
-    List,
+    List {
+        /// Delete them
+        #[arg(long)]
+        clear: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -371,8 +404,7 @@ pub(crate) enum MessageType {
 pub(crate) enum IdentityCommand {
     /// The public key and the address
     Show,
-    /// Make a new key
-    #[command(hide = true)]
+    /// Make a new key; address, hostname and trust stay
     Rotate,
 }
 

@@ -131,6 +131,11 @@ impl From<ErrorKind> for Kind {
 impl From<DriverError> for CliError {
     fn from(error: DriverError) -> Self {
         let kind = Kind::from(error.kind());
+        if error.is_unknown_command() {
+            return Self::new(kind, "the daemon that answers on this socket cannot do that").hint(
+                "it is of another implementation or an older version; `pilotctl daemon start` runs one that can",
+            );
+        }
         let made = Self::new(kind, &error);
         if kind == Kind::NotRunning {
             made.hint("start it with `pilotctl daemon start`")

@@ -65,6 +65,9 @@ impl Context {
 pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     let json = words::asks_for_json(&words);
     let words = words::translate(words);
+    if let Some(error) = words::left_out(&words) {
+        return Output { json, quiet: false }.failure(&error);
+    }
     let arguments = match Arguments::try_parse_from(words) {
         Ok(arguments) => arguments,
         Err(error) => return unparsable(&error, json),

@@ -1,5 +1,6 @@
 //! The reference CLI's words, translated to ours before parsing, and the one option that matters to parse errors.
 
+use super::CliError;
 use std::ffi::OsString;
 
 /// The reference's word and ours. Their arguments are the same, or clap says what is wrong.
@@ -18,8 +19,42 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("set-hostname", &["name", "set"]),
     ("clear-hostname", &["name", "clear"]),
     ("rotate-key", &["identity", "rotate"]),
+    ("send", &["connect"]),
+    ("recv", &["listen"]),
+    ("subscribe", &["topic", "sub"]),
+    ("publish", &["topic", "pub"]),
+    ("set-tags", &["tags", "set"]),
+    ("clear-tags", &["tags", "clear"]),
+    ("network", &["net"]),
     ("set-public", &["visibility", "public"]),
     ("set-private", &["visibility", "private"]),
+];
+
+/// The reference's words that are not offered, and why.
+const LEFT_OUT: &[(&str, &str)] = &[
+    ("task", "tasks left the protocol"),
+    ("enable-tasks", "tasks left the protocol"),
+    ("disable-tasks", "tasks left the protocol"),
+    ("my-polo", "scores left the protocol"),
+    ("set-webhook", "any program of this user could send the events elsewhere"),
+    ("clear-webhook", "any program of this user could send the events elsewhere"),
+    ("broadcast", "no administrator's token is given to daemons here"),
+    ("managed", "no networks are managed by daemons here"),
+    ("policy", "no networks are managed by daemons here"),
+    ("member-tags", "no networks are managed by daemons here"),
+    ("prefer-direct", "direct paths are always preferred"),
+    ("appstore", "only what was asked for is run or loaded"),
+    ("skills", "only what was asked for is run or loaded"),
+    ("update", "only what was asked for is run or loaded"),
+    ("updates", "only what was asked for is run or loaded"),
+    ("init", "options, environment and config.toml say everything: `pilotctl daemon start --help`"),
+    ("config", "options, environment and config.toml say everything: `pilotctl daemon start --help`"),
+    ("register", "`pilotctl daemon start` registers"),
+    ("context", "`pilotctl --help` lists the commands, `pilotctl man DIR` writes all of them down"),
+    ("verify", "identities are not verified by a third party here"),
+    ("recovery", "keys are not recovered by a third party here"),
+    ("sign-request", "requests to third parties are not signed here"),
+    ("verify-request", "requests to third parties are not signed here"),
 ];
 
 /// Options that take a value, so that the value is not taken for the command.
@@ -54,6 +89,13 @@ pub(super) fn translate(mut words: Vec<OsString>) -> Vec<OsString> {
     words
 }
 
+/// Why a word of the reference is not offered.
+pub(super) fn left_out(words: &[OsString]) -> Option<CliError> {
+    let word = words.get(command_position(words)?)?.to_str()?;
+    let (word, why) = LEFT_OUT.iter().find(|(theirs, _)| *theirs == word)?;
+    Some(CliError::usage(format!("`{word}` is a word of another implementation that is not offered here")).hint(*why))
+}
+
 fn command_position(words: &[OsString]) -> Option<usize> {
     let mut skip = false;
     words.iter().enumerate().skip(1).find_map(|(at, word)| {
@@ -81,6 +123,8 @@ mod tests {
         assert_eq!(translated("pilotctl --socket info untrust 2"), "pilotctl --socket info trust remove 2");
         assert_eq!(translated("pilotctl extras set-hostname x"), "pilotctl name set x");
         assert_eq!(translated("pilotctl trust --json"), "pilotctl trust list --json");
+        assert_eq!(translated("pilotctl extras trust"), "pilotctl trust list");
+        assert_eq!(translated("pilotctl subscribe b news"), "pilotctl topic sub b news");
         assert_eq!(translated("pilotctl trust add b"), "pilotctl trust add b");
         assert_eq!(translated("pilotctl status"), "pilotctl status");
     }

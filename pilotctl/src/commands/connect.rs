@@ -1,8 +1,8 @@
 //! `connect`: a message that the peer acknowledges, or bytes to a port and what comes back.
 
-use super::peer;
 use super::pulse::{Pulse, while_alive};
 use super::talk::{End, Manners, talk};
+use super::{foreign, peer};
 use crate::cli::{CliError, Context, Kind, Result};
 use bytes::Bytes;
 use driver::services::exchange::MessageKind;
@@ -53,13 +53,14 @@ pub(super) async fn deliver(
     data: Bytes,
 ) -> Result<()> {
     let bytes = data.len();
+    let pulse = Pulse::watched();
     let work = async {
         let mut conn = dial(driver, peer, SocketAddress::new(to, EXCHANGE_PORT)).await?;
+        pulse.beat();
         let ack = send_message(&mut conn, kind, data).await?;
         conn.close().await?;
         Ok(ack)
     };
-    let pulse = Pulse::watched();
     let work = while_alive(context, peer, to.node.0, &pulse, work);
     let ack = context.within(REPLY, &format!("{peer} to acknowledge"), work).await?;
     let data = json!({
@@ -97,6 +98,7 @@ async fn exchange_bytes(context: &Context, driver: &Driver, peer: &str, to: Sock
     let pulse = Pulse::watched();
     let work = async {
         let conn = dial(driver, peer, to).await?;
+        pulse.beat();
         talk(conn, data.as_ref(), &mut reply, &pulse, manners).await
     };
     let what = format!("{peer} to reply");
@@ -106,7 +108,8 @@ async fn exchange_bytes(context: &Context, driver: &Driver, peer: &str, to: Sock
     let shown = json!({
         "target": to.address.to_string(),
         "port": to.port,
-        "sent": data.len(),
+        "sent": String::from_utf8_lossy(&data),
+        "bytes": data.len(),
         "acked": true,
         "response": text,
         "ended_by": end.word(),
@@ -120,7 +123,7 @@ async fn exchange_bytes(context: &Context, driver: &Driver, peer: &str, to: Sock
 
 /// How the peer is reached now.
 async fn current_path(driver: &Driver, to: Address) -> Option<String> {
-    let info = driver.info().await.ok()?;
+    let info = foreign::info(driver).await.ok()?;
     let found =
         peer::items(&info, "peer_list").iter().find(|item| peer::number(item, "node_id") == u64::from(to.node.0));
     found.map(|item| peer::words(item, "path"))

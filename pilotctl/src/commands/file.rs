@@ -1,7 +1,7 @@
 //! `file send`, `file list`.
 
 use super::pulse::{Pulse, while_alive};
-use super::{connect, peer};
+use super::{connect, foreign, peer};
 use crate::agent::digest_of;
 use crate::cli::args::FileCommand;
 use crate::cli::output::{size, table};
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 pub(super) async fn run(context: &Context, command: FileCommand) -> Result<()> {
     match command {
         FileCommand::Send { peer, file } => send(context, &peer, &file).await,
-        FileCommand::List => list(context, &context.mailbox().await.join("received")),
+        FileCommand::List { clear } => list(context, &foreign::storage(context).await.join("received"), clear),
     }
 }
 
@@ -44,6 +44,7 @@ async fn send(context: &Context, peer: &str, path: &Path) -> Result<()> {
     let pulse = Pulse::watched();
     let work = async {
         let mut conn = connect::dial(&driver, peer, SocketAddress::new(to, EXCHANGE_PORT)).await?;
+        pulse.beat();
         let sent = send_file(&mut conn, &name, bytes, sha256, &mut source, |at| moved(at, &pulse)).await?;
         conn.close().await?;
         Ok(sent)
@@ -81,7 +82,7 @@ pub(super) fn rate_mb(bytes: u64, elapsed: Duration) -> f64 {
     (rate * 1000.0).round() / 1000.0
 }
 
-fn list(context: &Context, dir: &Path) -> Result<()> {
+fn list(context: &Context, dir: &Path, clear: bool) -> Result<()> {
     let mut files: Vec<Value> = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -108,5 +109,10 @@ fn list(context: &Context, dir: &Path) -> Result<()> {
         };
         table(&["RECEIVED", "SIZE", "FILE"], files.iter().map(row))
     });
+    if clear {
+        for file in &files {
+            std::fs::remove_file(peer::words(file, "path"))?;
+        }
+    }
     Ok(())
 }

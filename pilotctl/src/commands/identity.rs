@@ -16,17 +16,13 @@ pub(super) async fn identity(context: &Context, command: IdentityCommand) -> Res
                 "node_id": info.get("node_id"),
                 "address": info.get("address"),
                 "hostname": info.get("hostname"),
-                "file": context.paths.identity().display().to_string(),
+                "file": driver.is_extended().then(|| context.paths.identity().display().to_string()),
             });
             context.output.result(&data, || {
                 let line = |name: &str, key: &str| format!("{name:<11}{}", peer::words(&data, key));
-                [
-                    line("key", "public_key"),
-                    line("address", "address"),
-                    line("hostname", "hostname"),
-                    line("file", "file"),
-                ]
-                .join("\n")
+                let names = [("key", "public_key"), ("address", "address"), ("hostname", "hostname"), ("file", "file")];
+                let told = names.into_iter().filter(|(_, key)| !peer::words(&data, key).is_empty());
+                told.map(|(name, key)| line(name, key)).collect::<Vec<_>>().join("\n")
             });
         }
         IdentityCommand::Rotate => {

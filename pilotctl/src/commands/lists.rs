@@ -1,13 +1,13 @@
 //! `peers`, `conns`, `find`, `netcheck`.
 
-use super::peer;
+use super::{foreign, peer};
 use crate::cli::output::table;
 use crate::cli::{CliError, Context, Kind, Result};
 use driver::ipc::Request;
 use serde_json::{Value, json};
 
 pub(super) async fn peers(context: &Context) -> Result<()> {
-    let info = context.driver().await?.info().await?;
+    let info = foreign::info(&context.driver().await?).await?;
     let peers = peer::items(&info, "peer_list");
     let encrypted = peers.iter().filter(|item| item.get("encrypted") == Some(&Value::Bool(true))).count();
     let data = json!({"peers": peers, "total": peers.len(), "encrypted": encrypted});

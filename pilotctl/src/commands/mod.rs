@@ -1,9 +1,12 @@
 //! One module per noun; each turns a command into calls of the daemon and its answer into a page or JSON.
 
 mod connect;
+mod control;
 mod daemon;
 mod demo;
 mod file;
+mod foreign;
+mod gather;
 mod identity;
 mod lists;
 mod meta;
@@ -15,9 +18,10 @@ mod pulse;
 mod rendezvous;
 mod status;
 mod talk;
+mod topic;
 mod trust;
 
-use crate::cli::args::Command;
+use crate::cli::args::{Command, ReferenceCommand};
 use crate::cli::{Context, Result};
 
 /// Runs one command.
@@ -37,13 +41,24 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
         Command::Bench { peer, megabytes } => ping::bench(context, &peer, megabytes).await,
         Command::File(command) => file::run(context, command).await,
         Command::Msg(command) => msg::run(context, command).await,
+        Command::Topic(command) => topic::run(context, command).await,
         Command::Peers => lists::peers(context).await,
         Command::Conns => lists::conns(context).await,
+        Command::Disconnect { conn } => control::disconnect(context, conn).await,
+        Command::Lookup { peer } => control::lookup(context, &peer).await,
         Command::Find { name } => lists::find(context, &name).await,
         Command::Netcheck => lists::netcheck(context).await,
         Command::Identity(command) => identity::identity(context, command).await,
         Command::Name(command) => identity::name(context, command).await,
         Command::Visibility { visibility } => identity::visibility(context, visibility).await,
+        Command::Tags(command) => control::tags(context, command).await,
+        Command::Net(command) => control::net(context, command).await,
+        Command::Deregister => control::deregister(context).await,
+        Command::Reference(ReferenceCommand::Health) => control::health(context).await,
+        Command::Reference(ReferenceCommand::Traceroute { peer }) => ping::traceroute(context, &peer).await,
+        Command::Reference(ReferenceCommand::Dgram { peer, port, data }) => {
+            nc::datagram(context, &peer, port, data).await
+        }
         Command::Offline(command) => meta::run(context, command),
     }
 }

@@ -1,6 +1,6 @@
 //! `msg send`, `msg inbox`.
 
-use super::{connect, peer};
+use super::{connect, foreign, peer};
 use crate::cli::args::{MessageType, MsgCommand};
 use crate::cli::output::table;
 use crate::cli::{Context, Result};
@@ -24,7 +24,7 @@ pub(super) async fn run(context: &Context, command: MsgCommand) -> Result<()> {
             };
             connect::deliver(context, &driver, &peer, to, kind, data.into()).await
         }
-        MsgCommand::Inbox { clear } => inbox(context, &context.mailbox().await.join("inbox"), clear),
+        MsgCommand::Inbox { clear } => inbox(context, &foreign::storage(context).await.join("inbox"), clear),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `nc` and `listen`: pipes between this terminal and a port.
 
+use super::gather::{Gathering, time_is_up};
 use super::pulse::{Pulse, while_alive};
 use super::talk::{Manners, broken, talk};
 use super::{connect, peer};
@@ -18,6 +19,7 @@ pub(super) async fn pipe(context: &Context, name: &str, port: u16, quiet_after: 
     let manners = Manners { quiet_after, awaits_reply: false, patience: None, most: u64::MAX };
     // A terminal may say nothing for hours; once its input has ended, somebody waits.
     let pulse = Pulse::unwatched();
+    pulse.beat();
     let talking = talk(conn, tokio::io::stdin(), tokio::io::stdout(), &pulse, manners);
     while_alive(context, name, to.address.node.0, &pulse, talking).await.map(|_| ())
 }
@@ -35,16 +37,11 @@ pub(super) async fn listen(context: &Context, port: u16, count: Option<u64>) -> 
     let mut listener = driver.listen(port).await?;
     context.output.say(&format!("listening on port {port}"));
     let (sender, mut arrivals) = tokio::sync::mpsc::channel(64);
-    let deadline = async {
-        match context.timeout {
-            Some(limit) => tokio::time::sleep(limit).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::pin!(deadline);
-    let mut left = count.unwrap_or(u64::MAX);
-    let mut outcome = Ok(());
-    while left > 0 {
+    let mut gathering = Gathering::new(context, "messages", count);
+    let time_is_up = time_is_up(context.timeout);
+    tokio::pin!(time_is_up);
+    let (mut sequence, mut timed_out) = (0, false);
+    while gathering.wants_more() {
         let arrival = tokio::select! {
             accepted = listener.accept() => {
                 let Some(accepted) = accepted else { return Err(gone()) };
@@ -60,13 +57,15 @@ pub(super) async fn listen(context: &Context, port: u16, count: Option<u64>) -> 
                 Arrival { from: datagram.from, data: datagram.data.to_vec(), broken: None }
             }
             Some(arrival) = arrivals.recv() => arrival,
-            () = &mut deadline => return Err(CliError::new(Kind::Timeout, "nothing more arrived in time")),
+            () = &mut time_is_up => {
+                timed_out = true;
+                break;
+            }
         };
-        show(context, &arrival);
-        left -= 1;
-        outcome = outcome.and(arrival.broken.map_or(Ok(()), Err));
+        take(&mut gathering, port, sequence, arrival)?;
+        sequence += 1;
     }
-    outcome
+    gathering.finish(timed_out)
 }
 
 /// Bytes of a stream shown at most.
@@ -89,25 +88,33 @@ async fn collect(mut conn: Conn, from: SocketAddress) -> Arrival {
     Arrival { from, data, broken }
 }
 
-fn show(context: &Context, arrival: &Arrival) {
+fn take(gathering: &mut Gathering<'_>, port: u16, sequence: u64, arrival: Arrival) -> Result<()> {
     let Arrival { from, data, broken } = arrival;
-    let text = String::from_utf8_lossy(data);
+    let text = String::from_utf8_lossy(&data);
     let why = broken.as_ref().map(CliError::message);
-    if context.output.json {
-        let item = json!({
-            "src_addr": from.address.to_string(),
-            "src_port": from.port,
-            "data": text,
-            "bytes": data.len(),
-            "complete": why.is_none(),
-            "error": why,
-        });
-        context.output.line(&item.to_string());
-    } else {
-        let cut = why.map(|why| format!(", not all of it: {why}")).unwrap_or_default();
-        context.output.say(&format!("from {from}, {} bytes{cut}:", data.len()));
-        context.output.line(&text);
-    }
+    let item = json!({
+        "src_addr": from.address.to_string(),
+        "src_port": from.port,
+        "port": port,
+        "seq": sequence,
+        "data": text,
+        "bytes": data.len(),
+        "complete": why.is_none(),
+        "error": why,
+    });
+    let cut = why.map(|why| format!(", not all of it: {why}")).unwrap_or_default();
+    let title = format!("from {from}, {} bytes{cut}:", data.len());
+    gathering.push(item, &title, &text, broken)
+}
+
+/// Sends one datagram.
+pub(super) async fn datagram(context: &Context, name: &str, port: u16, data: String) -> Result<()> {
+    let driver = context.driver().await?;
+    let to = peer::resolve_port(context, &driver, name, port).await?;
+    let shown = json!({"target": to.address.to_string(), "port": port, "bytes": data.len()});
+    driver.send_to(to, data.into()).await?;
+    context.output.result(&shown, || format!("sent to {name} port {port}; nobody acknowledges a datagram"));
+    Ok(())
 }
 
 fn gone() -> CliError {

@@ -52,7 +52,7 @@ pub(super) fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or(0)
 }
 
-/// How a peer is reached: `direct 192.0.2.1:4000`, `via relay (why)`.
+/// How a peer is reached: `direct 192.0.2.1:4000`, `via relay (why)`; `at` where the daemon does not tell which.
 pub(super) fn path(peer: &Value) -> String {
     match words(peer, "path").as_str() {
         "direct" => format!("direct {}", words(peer, "endpoint")),
@@ -60,6 +60,7 @@ pub(super) fn path(peer: &Value) -> String {
             why if why.is_empty() => "via relay".to_owned(),
             why => format!("via relay ({why})"),
         },
+        "unknown" => format!("at {}", words(peer, "endpoint")),
         _ => "no path yet".to_owned(),
     }
 }

@@ -49,7 +49,7 @@ pub(super) async fn ping(context: &Context, name: &str, count: u32, until_direct
         return Err(error.context(format!("no answer from {name}")));
     }
     let lost = results.len() - usize::try_from(answered).unwrap_or(0);
-    let data = json!({"target": to.to_string(), "results": results, "timeout": lost > 0, "direct": direct});
+    let data = json!({"target": to.to_string(), "results": results, "timeout": lost > 0, "direct": direct, "to": to.to_string()});
     if until_direct && !direct {
         return Err(CliError::new(Kind::Timeout, format!("the path to {name} did not become direct"))
             .hint("`pilotctl status` says why it goes through the relay")
@@ -64,10 +64,48 @@ fn answer(context: &Context, name: &str, sequence: u32, reply: &Value) -> Value 
     let kind = reply.pointer("/path/kind").and_then(Value::as_str).unwrap_or("unknown");
     let address = reply.pointer("/path/address").and_then(Value::as_str).unwrap_or_default();
     if !context.output.json {
-        let way = if kind == "direct" { format!("direct {address}") } else { format!("via {kind}") };
+        let way = match kind {
+            "direct" => format!("direct {address}"),
+            "unknown" => format!("at {address}"),
+            _ => format!("via {kind}"),
+        };
         context.output.line(&format!("seq={sequence} from {name} time={rtt:.3} ms {way}"));
     }
     json!({"seq": sequence, "bytes": PING_BYTES, "rtt_ms": rtt, "path": kind, "endpoint": address})
+}
+
+/// What the reference calls a traceroute: the overlay has no hops to show.
+pub(super) async fn traceroute(context: &Context, name: &str) -> Result<()> {
+    let driver = context.driver().await?;
+    let to = peer::resolve_port(context, &driver, name, ECHO_PORT).await?;
+    let began = Instant::now();
+    let dialling = async { connect::dial(&driver, name, to).await };
+    let mut conn = context.within(ANSWER, &format!("{name} to answer"), dialling).await?;
+    let setup = milliseconds(began.elapsed());
+    let mut samples = Vec::new();
+    let echoing = async {
+        for number in 0..3 {
+            let probe = format!("trace-{number}");
+            let (asked, mut answer) = (Instant::now(), vec![0; probe.len()]);
+            conn.write_all(probe.as_bytes()).await?;
+            conn.read_exact(&mut answer).await?;
+            samples.push(json!({"bytes": probe.len(), "rtt_ms": milliseconds(asked.elapsed())}));
+        }
+        Ok(())
+    };
+    context.within(ANSWER, &format!("{name} to echo"), echoing).await?;
+    conn.close().await?;
+    let data = json!({"target": to.address.to_string(), "setup_ms": setup, "rtt_samples": samples});
+    context.output.result(&data, || {
+        let times: Vec<String> = samples.iter().map(|sample| format!("{} ms", peer::words(sample, "rtt_ms"))).collect();
+        format!("{name}: connected in {setup} ms; round trips {}", times.join(", "))
+    });
+    Ok(())
+}
+
+/// With a fraction.
+fn milliseconds(span: Duration) -> f64 {
+    (span.as_secs_f64() * 1e6).round() / 1e3
 }
 
 pub(super) async fn bench(context: &Context, name: &str, megabytes: u64) -> Result<()> {
@@ -76,13 +114,13 @@ pub(super) async fn bench(context: &Context, name: &str, megabytes: u64) -> Resu
     let bytes = megabytes * 1_000_000;
     let (sent_in, echoed_in) = echo(context, &driver, name, to, bytes).await?;
     let (out, back) = (file::rate_mb(bytes, sent_in), file::rate_mb(bytes, echoed_in));
-    let milliseconds = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let whole = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let data = json!({
         "target": to.address.to_string(),
         "sent_bytes": bytes,
         "recv_bytes": bytes,
-        "send_duration_ms": milliseconds(sent_in),
-        "total_duration_ms": milliseconds(echoed_in),
+        "send_duration_ms": whole(sent_in),
+        "total_duration_ms": whole(echoed_in),
         "send_mbps": out * 8.0,
         "total_mbps": back * 8.0,
         "mb_per_s": back,

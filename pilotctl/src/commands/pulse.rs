@@ -18,25 +18,28 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Pulse {
     last: Cell<Instant>,
     watched: Cell<bool>,
+    /// Anything ever moved.
+    reached: Cell<bool>,
 }
 
 impl Pulse {
     /// Silence counts from now on.
     pub(super) fn watched() -> Self {
-        Self { last: Cell::new(Instant::now()), watched: Cell::new(true) }
+        Self { last: Cell::new(Instant::now()), watched: Cell::new(true), reached: Cell::new(false) }
     }
 
     /// Silence means nothing until [`Self::watch`].
     pub(super) fn unwatched() -> Self {
-        Self { last: Cell::new(Instant::now()), watched: Cell::new(false) }
+        Self { last: Cell::new(Instant::now()), watched: Cell::new(false), reached: Cell::new(false) }
     }
 
     pub(super) fn beat(&self) {
+        self.reached.set(true);
         self.last.set(Instant::now());
     }
 
     pub(super) fn watch(&self) {
-        self.beat();
+        self.last.set(Instant::now());
         self.watched.set(true);
     }
 
@@ -57,6 +60,10 @@ pub(super) async fn while_alive<T>(
         biased;
         outcome = work => outcome,
         () = silent(context, node, pulse) => {
+            if !pulse.reached.get() {
+                let error = CliError::new(Kind::Timeout, format!("{peer} does not answer"));
+                return Err(error.hint("is it running, and does it trust this agent? On it: `pilotctl trust list`"));
+            }
             let error = CliError::new(Kind::ConnectionFailed, format!("{peer} stopped answering"));
             Err(error.hint("`pilotctl peers` shows the path to it; what has arrived of a file is not sent again"))
         }

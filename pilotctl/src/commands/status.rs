@@ -1,5 +1,6 @@
 //! `status`: the daemon on one page.
 
+use super::foreign;
 use super::lists::peer_table;
 use super::peer::{items, number, words};
 use crate::cli::output::size;
@@ -28,7 +29,7 @@ pub(super) async fn run(context: &Context, watch: bool) -> Result<()> {
 
 /// Info, with the waiting requests in it.
 pub(super) async fn state(driver: &Driver) -> Result<Value> {
-    let mut info = driver.info().await?;
+    let mut info = foreign::info(driver).await?;
     let pending = driver.handshake(HandshakeCommand::Pending).await?;
     if let (Some(fields), Some(list)) = (info.as_object_mut(), pending.get("pending")) {
         fields.insert("pending".to_owned(), list.clone());
@@ -42,16 +43,19 @@ pub(super) fn page(info: &Value) -> String {
         name if name.is_empty() => "(no hostname)".to_owned(),
         name => name,
     };
-    let registered = if info.get("registered") == Some(&Value::Bool(true)) { "" } else { " (not registered yet)" };
+    let registered = if info.get("registered") == Some(&Value::Bool(false)) { " (not registered yet)" } else { "" };
     let seconds = number(info, "uptime_secs");
     let uptime = format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let (peers, relayed) = (number(info, "peers"), number(info, "relay_peer_count"));
+    let peers = number(info, "peers");
     let mut lines = vec![
         format!("{name}  {}  node {}{registered}", words(info, "address"), words(info, "node_id")),
         format!("  key        {}", words(info, "public_key")),
         format!("  endpoint   {}", words(info, "endpoint")),
-        format!("  NAT        {}", words(info, "nat_type")),
-        format!("  strategy   {}", words(info, "nat_strategy")),
+    ];
+    let told =
+        [("NAT", "nat_type"), ("strategy", "nat_strategy")].into_iter().filter(|(_, key)| info.get(*key).is_some());
+    lines.extend(told.map(|(name, key)| format!("  {name:<10} {}", words(info, key))));
+    lines.extend([
         format!("  up         {uptime}, version {}", words(info, "version")),
         format!(
             "  traffic    {} out, {} in, {} connections",
@@ -59,8 +63,11 @@ pub(super) fn page(info: &Value) -> String {
             size(number(info, "bytes_recv")),
             number(info, "connections")
         ),
-        format!("  peers      {peers} ({relayed} via relay)"),
-    ];
+        match info.get("relay_peer_count") {
+            Some(relayed) => format!("  peers      {peers} ({relayed} via relay)"),
+            None => format!("  peers      {peers}"),
+        },
+    ]);
     if peers > 0 {
         lines.push(indented(&peer_table(items(info, "peer_list"))));
     }

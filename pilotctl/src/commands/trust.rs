@@ -12,7 +12,7 @@ use std::time::Duration;
 /// How long `--wait` waits unless told otherwise.
 const WAIT: Duration = Duration::from_secs(300);
 /// One wait of the daemon at most.
-const WAIT_STEP_MS: u32 = 10_000;
+const WAIT_STEP: Duration = Duration::from_secs(10);
 /// A handshake may have to go round through the registry.
 const SEND: Duration = Duration::from_secs(20);
 
@@ -42,8 +42,10 @@ pub(super) async fn run(context: &Context, command: TrustCommand) -> Result<()> 
                     error
                 }
             })?;
-            let closed = number(&reply, "closed_connections");
-            context.output.result(&reply, || format!("{peer} is not trusted any more; {closed} connections closed"));
+            context.output.result(&reply, || match reply.get("closed_connections") {
+                Some(closed) => format!("{peer} is not trusted any more; {closed} connections closed"),
+                None => format!("{peer} is not trusted any more"),
+            });
             Ok(())
         }
         TrustCommand::List => list(context, &driver).await,
@@ -67,10 +69,10 @@ async fn add(context: &Context, driver: &Driver, peer: &str, justification: Stri
     let command = if asked { HandshakeCommand::Approve(node) } else { HandshakeCommand::Send { node, justification } };
     let request = async { Ok(driver.handshake(command).await?) };
     let mut reply = context.within(SEND, &format!("{peer} to be asked"), request).await?;
-    let mut mutual = is_trusted(driver, node, 0).await?;
+    let mut mutual = driver.wait_for_trust(node, Duration::ZERO).await?;
     if wait && !mutual {
         let until = async {
-            while !is_trusted(driver, node, WAIT_STEP_MS).await? {}
+            while !driver.wait_for_trust(node, WAIT_STEP).await? {}
             Ok(())
         };
         context.within(WAIT, &format!("{peer} to approve"), until).await?;
@@ -87,11 +89,6 @@ async fn add(context: &Context, driver: &Driver, peer: &str, justification: Stri
         }
     });
     Ok(())
-}
-
-async fn is_trusted(driver: &Driver, node: u32, timeout_ms: u32) -> Result<bool> {
-    let reply = driver.handshake(HandshakeCommand::Wait { node, timeout_ms }).await?;
-    Ok(reply.get("trusted") == Some(&Value::Bool(true)))
 }
 
 async fn list(context: &Context, driver: &Driver) -> Result<()> {

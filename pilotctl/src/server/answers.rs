@@ -84,6 +84,7 @@ pub(super) async fn answer(session: &Arc<Session>, command: u8, request: Request
             fill(&mut reply, "visibility", if public { "public" } else { "private" }.into());
             reply
         }
+        Request::Lookup(node) => registry(agent, "lookup", Registry::Lookup(NodeId(node))).await?,
         Request::Deregister => registry(agent, "deregister", Registry::Deregister).await?,
         Request::SetTags(json) => set_tags(agent, &json).await?,
         Request::Network(sub) => network::network(agent, sub).await?,
