@@ -32,18 +32,22 @@ impl Context {
         Ok(driver::Driver::connect(&self.paths.socket).await?)
     }
 
-    /// The folder of `inbox/` and `received/`: where the daemon says, or would keep them.
-    pub(crate) async fn mailbox(&self) -> PathBuf {
-        let told = async {
-            let info = self.driver().await.ok()?.info().await.ok()?;
-            info.get("mailbox")?.as_str().map(PathBuf::from)
-        };
-        told.await.unwrap_or_else(|| self.paths.state.clone())
-    }
-
     /// The path of the daemon's socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.paths.socket.clone()
+    }
+
+    /// The folder of `inbox/` and `received/`: where the daemon says, or would keep them. One of the reference does not
+    /// say, and uses a folder in its home.
+    pub(crate) async fn mailbox(&self) -> PathBuf {
+        let told = async {
+            let driver = self.driver().await.ok()?;
+            if !driver.is_extended() {
+                return self.paths.compat.clone();
+            }
+            driver.info().await.ok()?.get("mailbox")?.as_str().map(PathBuf::from)
+        };
+        told.await.unwrap_or_else(|| self.paths.state.clone())
     }
 
     /// Fails with a timeout when `work` takes longer than asked for, `default` unless told otherwise.

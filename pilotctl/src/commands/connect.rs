@@ -65,6 +65,7 @@ pub(super) async fn deliver(
     let ack = context.within(REPLY, &format!("{peer} to acknowledge"), work).await?;
     let data = json!({
         "target": to.to_string(),
+        "to": to.to_string(),
         "type": kind.word(),
         "bytes": bytes,
         "acked": true,

@@ -1,7 +1,7 @@
 //! `file send`, `file list`.
 
 use super::pulse::{Pulse, while_alive};
-use super::{connect, foreign, peer};
+use super::{connect, peer};
 use crate::agent::digest_of;
 use crate::cli::args::FileCommand;
 use crate::cli::output::{size, table};
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 pub(super) async fn run(context: &Context, command: FileCommand) -> Result<()> {
     match command {
         FileCommand::Send { peer, file } => send(context, &peer, &file).await,
-        FileCommand::List { clear } => list(context, &foreign::storage(context).await.join("received"), clear),
+        FileCommand::List { clear } => list(context, &context.mailbox().await.join("received"), clear),
     }
 }
 

@@ -1,11 +1,10 @@
 //! A daemon of the reference behind our commands: fills in what it tells under other names, and says what it does not tell.
 
 use super::peer::{items, number};
-use crate::cli::{Context, Result};
+use crate::cli::Result;
 use driver::Driver;
 use driver::ipc::HandshakeCommand;
 use serde_json::{Value, json};
-use std::path::PathBuf;
 
 /// What is missing in the state of such a daemon, for people.
 const LACKS: &str = "this daemon is of another implementation: it does not tell the kind of NAT, round-trip times or whether it is registered";
@@ -33,11 +32,4 @@ pub(super) async fn info(driver: &Driver) -> Result<Value> {
         fields.insert("warnings".to_owned(), json!([LACKS]));
     }
     Ok(info)
-}
-
-/// Where the daemon keeps what arrives: a daemon of the reference does not tell, and uses one folder in its home.
-pub(super) async fn storage(context: &Context) -> PathBuf {
-    let foreign = context.driver().await.is_ok_and(|driver| !driver.is_extended());
-    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|_| foreign);
-    home.map_or_else(|| context.paths.state.clone(), |home| home.join(".pilot"))
 }

@@ -1,6 +1,6 @@
 //! `msg send`, `msg inbox`.
 
-use super::{connect, foreign, peer};
+use super::{connect, peer};
 use crate::cli::args::{MessageType, MsgCommand};
 use crate::cli::output::table;
 use crate::cli::{Context, Result};
@@ -24,7 +24,7 @@ pub(super) async fn run(context: &Context, command: MsgCommand) -> Result<()> {
             };
             connect::deliver(context, &driver, &peer, to, kind, data.into()).await
         }
-        MsgCommand::Inbox { clear } => inbox(context, &foreign::storage(context).await.join("inbox"), clear),
+        MsgCommand::Inbox { clear } => inbox(context, &context.mailbox().await.join("inbox"), clear),
     }
 }
 
@@ -64,7 +64,10 @@ fn files(dir: &Path) -> Vec<std::path::PathBuf> {
 fn read(path: &Path) -> Option<Value> {
     let mut message: Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
     let id = path.file_stem()?.to_string_lossy().into_owned();
-    message.as_object_mut()?.insert("id".to_owned(), id.into());
+    let preview = preview(&peer::words(&message, "data"));
+    let fields = message.as_object_mut()?;
+    fields.insert("id".to_owned(), id.into());
+    fields.insert("preview".to_owned(), preview.into());
     Some(message)
 }
 

@@ -147,6 +147,14 @@ impl Agent {
             kind @ ("report_trust" | "revoke_trust") => format!("{kind}:{node}:{peer}"),
             "rotate_key" => format!("rotate:{node}:{}", request["new_public_key"].as_str().unwrap()),
             "punch" => format!("punch:{}:{}", number("node_a"), number("node_b")),
+            kind @ "authorize_task_submit" => {
+                format!(
+                    "{kind}:{}:{}:{}",
+                    number("caller_node_id"),
+                    number("submitter_node_id"),
+                    number("receiver_node_id")
+                )
+            }
             kind @ ("join_network" | "leave_network") => format!("{kind}:{node}:{network}"),
             kind => format!("{kind}:{node}"),
         };
