@@ -16,6 +16,7 @@ pub(crate) struct Equipment {
 /// One version of the reference, unpacked for this run. Dropped, it is gone.
 #[derive(Debug)]
 pub(crate) struct Kit {
+    version: String,
     folder: TempDir,
 }
 
@@ -41,7 +42,7 @@ impl Kit {
     fn unpack(version: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         wheels::unpack(version, folder.path());
-        let kit = Self { folder };
+        let kit = Self { version: version.to_owned(), folder };
         for name in ["pilot-daemon", "pilotctl"] {
             executable(&kit.program(name));
         }
@@ -56,6 +57,12 @@ impl Kit {
     /// The folder in which Python finds its package.
     pub(crate) fn python_path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Whether it is `version` or later.
+    pub(crate) fn is_at_least(&self, version: &str) -> bool {
+        let numbers = |text: &str| text.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>();
+        numbers(&self.version) >= numbers(version)
     }
 }
 
