@@ -13,12 +13,16 @@ pub const MAX_UNPROVEN_PEERS: usize = MAX_PEERS / 2;
 
 /// Streams of all peers together (data-plane section 15).
 pub const MAX_STREAMS: usize = 65_536;
-/// Streams on one local port (data-plane section 15).
-pub const MAX_STREAMS_PER_PORT: usize = 1024;
-/// Streams waiting to be accepted on one port; further SYNs from strangers are refused (data-plane section 15).
+/// Streams of one peer on one local port (data-plane section 15), and never more than are still free there: whatever some peers hold,
+/// another one finds room.
+pub const STREAMS_PER_PEER_AND_PORT: usize = 1024;
+/// Streams on one local port, accepted or waiting for that: the first peer can have its whole share, and leaves as many.
+pub const MAX_STREAMS_PER_PORT: usize = 2 * STREAMS_PER_PEER_AND_PORT;
+/// Streams of strangers waiting to be accepted on one port; further SYNs from strangers are refused (data-plane section 15).
 pub const ACCEPT_BACKLOG: usize = 64;
-/// Streams waiting to be accepted from trusted peers of ours, who are bounded by memory and not by a SYN rate.
-pub const ACCEPT_BACKLOG_TRUSTED: usize = 1024;
+
+/// How long a stream that nobody holds any more waits for a way to tell its peer by RST: it must not keep the peer's state for ever.
+pub const RESET_PATIENCE: Duration = Duration::from_secs(10);
 
 /// SYNs a second from one stranger (data-plane section 6.2).
 pub const SYN_RATE_PER_SOURCE: u32 = 10;
@@ -31,6 +35,13 @@ pub const SYN_RATE_GLOBAL: u32 = 100;
 pub const PENDING_PER_PEER: usize = 64;
 /// Key exchanges a second from one unauthenticated source, before any signature check (data-plane section 3.6).
 pub const KEY_EXCHANGE_RATE_PER_SOURCE: u32 = 5;
+/// Signatures of key exchanges checked a second that come from a peer's own address, per peer: a flood that borrows the address costs
+/// 1 or 2 % of a core, and leaves the peer itself a chance with each of its repetitions.
+pub const SIGNATURE_CHECKS_PER_PEER: u32 = 200;
+/// Signatures of key exchanges checked a second that come from anywhere else, direct and relayed each: addresses are free to make up.
+pub const SIGNATURE_CHECKS_ELSEWHERE: u32 = 200;
+/// Signatures of key exchanges checked a second, in all.
+pub const SIGNATURE_CHECKS: u32 = 2000;
 /// Sources whose rates are remembered; the longest-idle is forgotten first.
 pub const RATE_LIMITED_SOURCES: usize = 4096;
 
@@ -97,6 +108,10 @@ pub const REGISTRY_MAX_BACKOFF: Duration = Duration::from_secs(2);
 pub const MAX_TRUSTED: usize = MAX_PEERS;
 /// Requests for trust that wait for a decision, one per node; further ones are dropped (control-plane section 3).
 pub const MAX_PENDING_TRUST: usize = 256;
+/// Of these from one network address: whoever has one can have many node numbers (control-plane section 3).
+pub const PENDING_TRUST_PER_SOURCE: usize = 16;
+/// Of these by way of the registry or the beacon, which do not tell whence: four addresses' shares stay free for who comes directly.
+pub const PENDING_TRUST_RELAYED: usize = MAX_PENDING_TRUST - 4 * PENDING_TRUST_PER_SOURCE;
 /// How long a request for trust waits for a decision (control-plane section 3).
 pub const PENDING_TRUST_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Nodes this one asked for trust; the oldest is forgotten first.
@@ -127,7 +142,7 @@ pub const TRUST_MESSAGE_BYTES: usize = 65_536;
 pub const TRUST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Looks at an unfinished trust message whether it is complete; 64 KiB are fewer segments than this.
 pub const TRUST_MESSAGE_PIECES: usize = 128;
-/// Bytes of each buffer of a stream that the endpoint serves itself (ports 7 and 444): 1,024 of them on a port hold 512 MiB at most.
+/// Bytes of each buffer of a stream that the endpoint serves itself (ports 7 and 444): 2,048 of them on a port hold 1 GiB at most.
 pub const SERVICE_BUFFER: usize = 256 * 1024;
 /// What a datagram costs of [`DATAGRAM_QUEUE_BYTES`] besides its bytes: many empty ones must not crowd out other events.
 pub const DATAGRAM_EVENT_COST: usize = 128;

@@ -156,6 +156,24 @@ fn a_restarted_peer_is_reached_again_without_help() {
     assert_ne!(first, second);
 }
 
+/// The dial's SYN goes out under a key that nobody has any more; it does not wait for its timer once there is another.
+#[test]
+fn a_dial_to_a_restarted_peer_waits_for_no_timer() {
+    let link = Link { delay: Duration::from_millis(100), ..Link::default() };
+    let mut net = Net::trusting(9, 2, link);
+    net.act(1, |endpoint, _| endpoint.listen(1000)).unwrap();
+    net.connect(0, 1, 1000);
+    net.run_for(10 * SECOND);
+    net.restart(1, Config::default(), 99);
+    net.act(1, |endpoint, _| endpoint.listen(1000)).unwrap();
+    let began = net.now;
+    let stream = net.act(0, |endpoint, now| endpoint.dial(now, target(1, 1000))).unwrap();
+    net.run_until(5 * SECOND, |net| net.saw(0, &Event::Connected(stream)));
+    // SYN and PILA, PILA and the first frame under its key, SYN and SYN-ACK: three round trips.
+    let took = net.now.saturating_since(began);
+    assert!(took <= Duration::from_millis(650), "{took:?}");
+}
+
 #[test]
 fn mutated_datagrams_change_nothing() {
     let mut net = Net::trusting(10, 2, Link::default());

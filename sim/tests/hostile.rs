@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
-use proto_core::endpoint::{Outcome, TrustCommand};
+use proto_core::endpoint::{DialError, Outcome, TrustCommand};
 use proto_core::rng::Rng;
 use proto_core::wire::{Address, BeaconMessage, SocketAddress};
-use proto_core::{Config, Event, NodeId, RequestId};
+use proto_core::{Config, Event, NodeId, RequestId, limits};
 use sim::{Link, Net, node, pattern, target};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -159,6 +159,25 @@ fn what_waited_for_a_lost_path_leaves_when_it_returns() {
 }
 
 #[test]
+fn a_reset_that_cannot_leave_is_given_up() {
+    let mut net = Net::trusting(8, 2, Link::default());
+    net.act(1, |endpoint, _| endpoint.listen(1000)).unwrap();
+    let (stream, _) = net.connect(0, 1, 1000);
+    net.run_for(40 * SECOND);
+    net.cut.push(net.hosts[1].address);
+    for _ in 0..3 {
+        net.act(0, |endpoint, now| endpoint.ping(now, node(1), SECOND));
+        net.run_for(10 * SECOND);
+    }
+    assert_eq!(net.hosts[0].endpoint.peer(node(1)).and_then(|peer| peer.path), None);
+    net.act(0, |endpoint, now| endpoint.reset(now, stream));
+    net.run_for(SECOND);
+    assert_eq!(net.hosts[0].endpoint.streams().len(), 1, "the reset still waits for a way");
+    net.run_for(limits::RESET_PATIENCE);
+    assert!(net.hosts[0].endpoint.streams().is_empty());
+}
+
+#[test]
 fn datagrams_for_a_dead_peer_do_not_wait_for_ever() {
     let mut net = Net::trusting(7, 2, Link::default());
     net.cut.push(net.hosts[1].address);
@@ -266,4 +285,42 @@ fn garbage_at_a_private_node_changes_nothing() {
 #[test]
 fn garbage_at_a_public_node_changes_nothing() {
     flood(9, true);
+}
+
+// ---- Shares ----
+
+fn refused(net: &Net, host: usize) -> usize {
+    let refusals = net.hosts[host].events.iter();
+    refusals.filter(|event| matches!(event, Event::DialFailed(_, DialError::Refused))).count()
+}
+
+/// Whatever one trusted peer opens, on ports that accept and ports that do not, another one finds room.
+#[test]
+fn a_peer_cannot_take_all_of_a_port_from_others() {
+    for port in [7, 1000] {
+        let mut net = Net::trusting(10, 4, Link::default());
+        net.act(0, |endpoint, _| endpoint.listen(1000)).unwrap();
+        for greedy in [1, 2] {
+            for _ in 0..30 {
+                for _ in 0..50 {
+                    net.act(greedy, |endpoint, now| endpoint.dial(now, target(0, port))).unwrap();
+                }
+                net.run_for(Duration::from_millis(100));
+            }
+            net.run_for(5 * SECOND);
+        }
+        let held = |net: &Net, peer: usize| {
+            let streams = net.hosts[0].endpoint.streams();
+            streams
+                .iter()
+                .filter(|stream| stream.local_port == port && stream.remote.address.node == node(peer))
+                .count()
+        };
+        assert_eq!(held(&net, 1), limits::STREAMS_PER_PEER_AND_PORT);
+        assert_eq!(held(&net, 2), limits::STREAMS_PER_PEER_AND_PORT / 2);
+        assert!(refused(&net, 1) > 0 && refused(&net, 2) > 0);
+        let modest: Vec<_> =
+            (0..100).map(|_| net.act(3, |endpoint, now| endpoint.dial(now, target(0, port))).unwrap()).collect();
+        net.run_until(5 * SECOND, |net| modest.iter().all(|stream| net.saw(3, &Event::Connected(*stream))));
+    }
 }

@@ -292,6 +292,27 @@ fn a_dial_ends_in_time_whatever_the_registry_does() {
     }
 }
 
+/// A silent registry holds up a dial to a pinned key for a second; then the relay is tried.
+#[test]
+fn a_known_key_is_dialled_without_the_registry_s_answer() {
+    let beacon = SocketAddr::from(([198, 51, 100, 1], 9001));
+    let mut alone = Alone::new(Config { beacons: vec![beacon], ..Config::default() }, registers);
+    alone.run(10 * SECOND);
+    let (key, time) = (identity(4).public(), "2026-01-01T00:00:00Z");
+    let record = format!(
+        "{{\"trusted\":[{{\"node_id\":5,\"public_key\":\"{key}\",\"approved_at\":\"{time}\",\"mutual\":true}}]}}"
+    );
+    alone.endpoint.restore_trust(serde_json::from_str(&record).unwrap());
+    alone.drain.sent.clear();
+    alone.dial(5);
+    alone.run(Duration::from_millis(900));
+    let relayed =
+        |alone: &Alone| alone.drain.sent.iter().any(|(to, bytes)| *to == beacon && bytes[9..].starts_with(b"PILA"));
+    assert!(!relayed(&alone), "the registry's answer is waited for first");
+    alone.run(Duration::from_millis(200));
+    assert!(relayed(&alone), "{:?}", alone.drain.sent);
+}
+
 #[test]
 fn a_registry_cannot_make_us_shoot_at_places_that_are_no_peers() {
     let mut alone = Alone::new(Config::default(), |request| {

@@ -14,6 +14,8 @@ use crate::time::Timestamp;
 use crate::wire::{Capabilities, Header, Protocol, SocketAddress};
 use core::time::Duration;
 
+/// A silent registry holds up a dial to a peer whose key is known no longer than this: a quarter of its time, and more than any answer takes.
+const RESOLVE_PATIENCE: Duration = Duration::from_secs(1);
 /// A resolved endpoint is used this long without asking again (data-plane section 9).
 const RESOLVE_LIFETIME: Duration = Duration::from_secs(60);
 
@@ -109,11 +111,31 @@ impl Endpoint {
             return;
         }
         let asked = self.ask_registry(Request::Resolve(node), Awaited::PeerEndpoint(node));
-        self.with_peer(node, |peer| peer.resolving = asked);
+        let patience = Some(self.now + RESOLVE_PATIENCE).filter(|_| asked && self.known_key(node).is_some());
+        self.with_peer(node, |peer| {
+            peer.resolving = asked;
+            peer.resolve_by = patience;
+        });
         // While there is no registry, what is known from earlier and the relay may do.
         if !asked || !self.registry.is_registered() {
-            self.start_exchange(node);
+            self.start_exchange_unresolved(node);
         }
+    }
+
+    /// The registry is connected and silent: whose key is known is sought where it was, and through the relay.
+    pub(super) fn go_on_unresolved(&mut self, node: NodeId) {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        if peer.resolve_by.take_if(|at| *at <= now).is_some() && peer.resolving {
+            self.start_exchange_unresolved(node);
+        }
+    }
+
+    /// As [`Self::start_exchange`], when nobody tells where `node` is.
+    pub(super) fn start_exchange_unresolved(&mut self, node: NodeId) {
+        let now = self.now;
+        self.start_exchange(node);
+        self.with_peer(node, |peer| peer.path.unresolved(now));
     }
 
     /// Ends every dial to `node` that has no session to go on with.
@@ -164,7 +186,9 @@ impl Endpoint {
         self.timers.set(TimerKind::Dial(id), None);
         self.timers.set(TimerKind::Stream(id), None);
         let stream = self.streams.remove(self.now, id)?;
-        self.forget_accept(stream.local_port, id, stream.unaccepted);
+        if stream.unaccepted {
+            self.forget_accept(stream.local_port, id, stream.peer());
+        }
         self.dirty.insert(stream.peer());
         Some(stream)
     }

@@ -7,22 +7,13 @@ use crate::crypto::PublicKey;
 use crate::ids::NodeId;
 use crate::limits;
 use crate::path::{Proof, Route};
-use crate::rate::RateLimiter;
 use crate::registry::{Lookup, OUR_VERSION_PREFIX, Request};
 use crate::tunnel::{Context, ExchangeError, verify};
 use crate::wire::AuthenticatedKeyExchange;
-use core::net::IpAddr;
 use core::time::Duration;
 
 /// A failed look-up of a key is not repeated sooner (data-plane section 4.7).
 const LOOKUP_PAUSE: Duration = Duration::from_secs(3);
-
-/// Where an unauthenticated key exchange came from, as far as that can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Source {
-    Direct(IpAddr),
-    Relayed(NodeId),
-}
 
 /// A key exchange that waits for its sender's identity key.
 #[derive(Debug)]
@@ -32,18 +23,17 @@ pub(super) struct PendingExchange {
     bytes: usize,
 }
 
-pub(super) fn rate_limiter() -> RateLimiter<Source> {
-    let rate = limits::KEY_EXCHANGE_RATE_PER_SOURCE;
-    RateLimiter::new(rate, rate, limits::RATE_LIMITED_SOURCES)
-}
-
 impl Endpoint {
     pub(super) fn handle_exchange(&mut self, route: Route, bytes: usize, exchange: AuthenticatedKeyExchange) {
         let sender = exchange.sender;
         if Some(sender) == self.node || sender == NodeId::UNASSIGNED {
             return self.drops.count("exchange_from_nobody");
         }
-        if !self.is_within_exchange_rate(route, sender) {
+        if self.is_from_own_address(route, &exchange) {
+            if !self.admission.allows_own_address(self.now, sender) {
+                return self.drops.count("exchange_rate_limited");
+            }
+        } else if !self.is_within_exchange_rate(route, sender) {
             return;
         }
         if !self.welcomes(sender) {
@@ -64,15 +54,17 @@ impl Endpoint {
     }
 
     pub(super) fn is_within_exchange_rate(&mut self, route: Route, sender: NodeId) -> bool {
-        let source = match route {
-            Route::Direct { address, .. } => Source::Direct(address.ip()),
-            Route::Relay => Source::Relayed(sender),
-        };
-        let allowed = self.exchange_rate.allow(self.now, &source);
+        let allowed = self.admission.allows_source(self.now, route, sender);
         if !allowed {
             self.drops.count("exchange_rate_limited");
         }
         allowed
+    }
+
+    /// It comes from where its sender is known to be, and names the sender's key.
+    fn is_from_own_address(&self, route: Route, exchange: &AuthenticatedKeyExchange) -> bool {
+        let there = self.peers.get(&exchange.sender).is_some_and(|peer| peer.path.is_own_address(route));
+        there && self.known_key(exchange.sender).is_some_and(|key| key.0 == exchange.identity_public)
     }
 
     /// A private node is heard of only by those who may reach it: everyone else gets silence before any signature is checked.
@@ -101,6 +93,12 @@ impl Endpoint {
 
     fn accept_exchange(&mut self, route: Route, bytes: usize, exchange: &AuthenticatedKeyExchange, key: &PublicKey) {
         let (now, sender) = (self.now, exchange.sender);
+        // Another key than the known one is refused without a look at the signature.
+        let checked = exchange.identity_public == key.0;
+        let from_own_address = self.is_from_own_address(route, exchange);
+        if checked && !self.admission.allows_check(now, route, from_own_address) {
+            return self.drops.count("signature_checks_limited");
+        }
         if !self.peers.contains_key(&sender) {
             // A forgery must not push another peer out of a full table.
             if let Err(error) = verify(exchange, key, self.crypto) {

@@ -69,7 +69,7 @@ pub struct Endpoint {
     pub(super) streams: Streams,
     pub(super) listeners: BTreeMap<u16, super::listen::Listener>,
 
-    pub(super) exchange_rate: RateLimiter<super::exchange::Source>,
+    pub(super) admission: super::admission::Admission,
     pub(super) syn_rate: RateLimiter<NodeId>,
     pub(super) syn_rate_global: RateLimiter<()>,
 
@@ -125,7 +125,7 @@ impl Endpoint {
             identified: super::insecure::Identified::default(),
             streams,
             listeners: BTreeMap::new(),
-            exchange_rate: super::exchange::rate_limiter(),
+            admission: super::admission::Admission::default(),
             syn_rate: super::listen::rate_limiter(),
             syn_rate_global: super::listen::global_rate_limiter(),
             outbox: Outbox::default(),

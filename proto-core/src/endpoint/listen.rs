@@ -3,7 +3,7 @@
 use super::inner::Endpoint;
 use super::outbox::Packet;
 use super::service::Echo;
-use super::streams::Owner;
+use super::streams::{Owner, decrease};
 use super::{Event, ListenError};
 use crate::ids::{NodeId, StreamId};
 use crate::limits;
@@ -13,7 +13,7 @@ use crate::stream::{Connection, Segment};
 use crate::time::Timestamp;
 use crate::wire::{Flags, Header, SocketAddress};
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// The echo service.
 const ECHO_PORT: u16 = 7;
@@ -25,8 +25,8 @@ pub(super) const TRUST_PORT: u16 = 444;
 pub(super) struct Listener {
     /// Established and not accepted yet.
     queue: VecDeque<StreamId>,
-    /// Streams not accepted yet, established or about to be.
-    unaccepted: usize,
+    /// Streams not accepted yet, established or about to be, by peer.
+    unaccepted: BTreeMap<NodeId, usize>,
 }
 
 pub(super) fn rate_limiter() -> RateLimiter<NodeId> {
@@ -76,7 +76,7 @@ impl Endpoint {
         while let Some(id) = listener.queue.pop_front() {
             if let Some(stream) = self.streams.get_mut(id) {
                 stream.unaccepted = false;
-                listener.unaccepted = listener.unaccepted.saturating_sub(1);
+                decrease(&mut listener.unaccepted, stream.peer());
                 return Some((id, stream.remote));
             }
         }
@@ -136,7 +136,7 @@ impl Endpoint {
                 stream.unaccepted = true;
             }
             if let Some(listener) = self.listeners.get_mut(&port) {
-                listener.unaccepted += 1;
+                *listener.unaccepted.entry(node).or_default() += 1;
             }
         }
         if is_trust {
@@ -147,13 +147,21 @@ impl Endpoint {
     }
 
     fn has_room(&self, node: NodeId, port: u16, trusted: bool) -> bool {
-        let backlog = if trusted { limits::ACCEPT_BACKLOG_TRUSTED } else { limits::ACCEPT_BACKLOG };
-        let listens =
-            self.serves_itself(port) || self.listeners.get(&port).is_some_and(|listener| listener.unaccepted < backlog);
-        listens
-            && !self.streams.is_full()
-            && self.streams.on_port(port) < limits::MAX_STREAMS_PER_PORT
-            && (trusted || self.streams.of_peer(node).len() < limits::STREAMS_PER_STRANGER)
+        let strangers_wait = |listener: &Listener| {
+            listener.unaccepted.iter().filter(|(peer, _)| !self.trusts(**peer)).map(|(_, count)| count).sum::<usize>()
+        };
+        let takes = |listener: &Listener| trusted || strangers_wait(listener) < limits::ACCEPT_BACKLOG;
+        let listens = self.serves_itself(port) || self.listeners.get(&port).is_some_and(takes);
+        listens && self.has_share(node, port, trusted)
+    }
+
+    /// Nobody holds more than is still free for others, of the port's streams as of all.
+    fn has_share(&self, node: NodeId, port: u16, trusted: bool) -> bool {
+        let most = if trusted { limits::MAX_STREAMS } else { limits::STREAMS_PER_STRANGER };
+        let free = limits::MAX_STREAMS.saturating_sub(self.streams.len());
+        let free_here = limits::MAX_STREAMS_PER_PORT.saturating_sub(self.streams.on_port(port));
+        self.streams.of_peer(node).len() < most.min(free)
+            && self.streams.share_of_port(port, node) < limits::STREAMS_PER_PEER_AND_PORT.min(free_here)
     }
 
     /// RST: nothing listens there, or no room. Only those who are admitted learn it.
@@ -190,9 +198,9 @@ impl Endpoint {
     }
 
     /// A stream that nobody accepted is gone.
-    pub(super) fn forget_accept(&mut self, port: u16, id: StreamId, was_unaccepted: bool) {
-        if was_unaccepted && let Some(listener) = self.listeners.get_mut(&port) {
-            listener.unaccepted = listener.unaccepted.saturating_sub(1);
+    pub(super) fn forget_accept(&mut self, port: u16, id: StreamId, node: NodeId) {
+        if let Some(listener) = self.listeners.get_mut(&port) {
+            decrease(&mut listener.unaccepted, node);
             listener.queue.retain(|queued| *queued != id);
         }
     }

@@ -3,6 +3,7 @@
 //! Decides which machine hears of what, in which order the outgoing bytes of all of them leave, and what the host is told.
 //! It refuses to know sockets, clocks and wire layouts.
 
+mod admission;
 mod command;
 mod config;
 mod control;

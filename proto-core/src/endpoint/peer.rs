@@ -53,6 +53,8 @@ pub(super) struct Peer {
     pub(super) hello_session: Option<SessionId>,
     pub(super) resolved_at: Option<Timestamp>,
     pub(super) resolving: bool,
+    /// When to go on without the registry's answer.
+    pub(super) resolve_by: Option<Timestamp>,
     pub(super) used_at: Timestamp,
     /// When it last proved to be there.
     pub(super) heard_at: Option<Timestamp>,
@@ -108,6 +110,7 @@ impl Peer {
             hello_session: None,
             resolved_at: None,
             resolving: false,
+            resolve_by: None,
             used_at: now,
             heard_at: None,
             bytes_sent: 0,
@@ -247,6 +250,7 @@ impl Endpoint {
             }
             Action::Probe(session) => self.probe_session(node, session),
             Action::Established => self.tunnel_established(node),
+            Action::Switched => self.repeat_outstanding(node),
             Action::Failed => {
                 self.drops.count("key_exchange_unanswered");
                 self.forget_waiting(node);
@@ -332,6 +336,16 @@ impl Endpoint {
         }
     }
 
+    /// The streams of `node` do not wait for their timers to repeat what may have been lost.
+    fn repeat_outstanding(&mut self, node: NodeId) {
+        for id in self.streams.of_peer(node).to_vec() {
+            if let Some(stream) = self.streams.get_mut(id) {
+                stream.connection.repeat_outstanding();
+            }
+            self.touch_stream(id);
+        }
+    }
+
     /// Sends this node's key to `node` over exactly `route`: as a PILA, but for a peer without identity where that was opted for.
     pub(super) fn send_exchange(&mut self, node: NodeId, route: Route) {
         let now = self.now;
@@ -405,7 +419,7 @@ impl Endpoint {
         let Some(peer) = self.peers.get(&node) else { return };
         let ping = peer.pings.iter().filter_map(Ping::deadline).min();
         let forget = self.forget_at(node, peer);
-        let at = [ping, peer.hello_again, forget].into_iter().flatten().min();
+        let at = [ping, peer.hello_again, peer.resolve_by, forget].into_iter().flatten().min();
         self.timers.set(TimerKind::Peer(node), at);
     }
 
@@ -427,6 +441,7 @@ impl Endpoint {
         if peer.hello_again.take_if(|at| *at <= now).is_some() && !peer.ours {
             self.hello(node);
         }
+        self.go_on_unresolved(node);
         self.dirty.insert(node);
     }
 }

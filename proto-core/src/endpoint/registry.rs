@@ -211,7 +211,7 @@ impl Endpoint {
             Ok(None) | Err(RequestError::Unavailable | RequestError::Timeout) => {
                 // What is known from earlier, and the relay, may still do.
                 self.with_peer(node, |peer| peer.resolving = false);
-                self.start_exchange(node);
+                self.start_exchange_unresolved(node);
             }
         }
     }

@@ -132,6 +132,9 @@ impl Endpoint {
             return;
         }
         let at = stream.connection.poll_timeout().map(|(at, _)| at);
+        if stream.released && stream.connection.owes_reset() {
+            self.timers.start(TimerKind::Dial(id), self.now + limits::RESET_PATIENCE);
+        }
         self.timers.set(TimerKind::Stream(id), at);
     }
 
@@ -184,8 +187,10 @@ impl Endpoint {
         self.streams.release(id);
         let Some(stream) = self.streams.get_mut(id) else { return };
         stream.connection.reset();
-        let (port, unaccepted) = (stream.local_port, core::mem::take(&mut stream.unaccepted));
-        self.forget_accept(port, id, unaccepted);
+        let (port, node) = (stream.local_port, stream.peer());
+        if core::mem::take(&mut stream.unaccepted) {
+            self.forget_accept(port, id, node);
+        }
     }
 
     /// Port 7: writes back what it reads, and no faster than that is taken.
@@ -248,9 +253,13 @@ impl Endpoint {
     }
 
     pub(super) fn trust_message_timed_out(&mut self, id: StreamId) {
-        if self.streams.get(id).is_some_and(|stream| stream.connection.close_reason().is_none()) {
+        let Some(stream) = self.streams.get(id) else { return };
+        if stream.connection.close_reason().is_none() {
             self.drops.count("trust_message_timed_out");
             self.reset_stream(id);
+        } else if stream.released && stream.connection.owes_reset() {
+            self.drops.count("reset_undeliverable");
+            self.drop_stream(id);
         }
     }
 

@@ -8,7 +8,8 @@ use crate::time::Timestamp;
 use crate::wire::{Address, SocketAddress, TrustKind};
 use bytes::Bytes;
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 /// First ephemeral port (data-plane section 1.4).
 const FIRST_EPHEMERAL: u16 = 49_152;
@@ -68,6 +69,8 @@ pub(super) struct Streams {
     by_tuple: BTreeMap<Tuple, StreamId>,
     by_peer: BTreeMap<NodeId, Vec<StreamId>>,
     per_port: BTreeMap<u16, usize>,
+    /// The shares of the peers in it.
+    per_share: BTreeMap<(u16, NodeId), usize>,
     ready: VecDeque<StreamId>,
     resting: BTreeMap<Tuple, Timestamp>,
     next_id: u64,
@@ -90,6 +93,11 @@ impl Streams {
 
     pub(super) fn on_port(&self, port: u16) -> usize {
         self.per_port.get(&port).copied().unwrap_or(0)
+    }
+
+    /// What `node` has of [`Self::on_port`].
+    pub(super) fn share_of_port(&self, port: u16, node: NodeId) -> usize {
+        self.per_share.get(&(port, node)).copied().unwrap_or(0)
     }
 
     pub(super) fn get(&self, id: StreamId) -> Option<&Stream> {
@@ -151,6 +159,7 @@ impl Streams {
         self.by_tuple.insert((local_port, remote), id);
         self.by_peer.entry(stream.peer()).or_default().push(id);
         *self.per_port.entry(local_port).or_default() += 1;
+        *self.per_share.entry((local_port, remote.address.node)).or_default() += 1;
         self.table.insert(id, stream);
         id
     }
@@ -169,7 +178,7 @@ impl Streams {
             }
         }
         if stream.counted {
-            self.uncount(stream.local_port);
+            self.uncount(stream.local_port, stream.peer());
         }
         Some(stream)
     }
@@ -178,19 +187,15 @@ impl Streams {
     pub(super) fn release(&mut self, id: StreamId) {
         let Some(stream) = self.table.get_mut(&id) else { return };
         stream.released = true;
-        let port = stream.local_port;
+        let (port, node) = (stream.local_port, stream.peer());
         if core::mem::take(&mut stream.counted) {
-            self.uncount(port);
+            self.uncount(port, node);
         }
     }
 
-    fn uncount(&mut self, port: u16) {
-        if let Some(count) = self.per_port.get_mut(&port) {
-            *count -= 1;
-            if *count == 0 {
-                self.per_port.remove(&port);
-            }
-        }
+    fn uncount(&mut self, port: u16, node: NodeId) {
+        decrease(&mut self.per_port, port);
+        decrease(&mut self.per_share, (port, node));
     }
 
     /// The peer answers from another of its addresses; the stream goes on with that one.
@@ -229,5 +234,15 @@ impl Streams {
             }
         }
         None
+    }
+}
+
+/// One less under `key`; nothing is kept for zero.
+pub(super) fn decrease<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) {
+    if let Entry::Occupied(mut count) = counts.entry(key) {
+        *count.get_mut() -= 1;
+        if *count.get() == 0 {
+            count.remove();
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum TimerKind {
     /// A stream: retransmission, delayed acknowledgement, pacing, keepalive and the like.
     Stream(StreamId),
-    /// A dial's last moment, or that of a trust message on its way.
+    /// A dial's last moment, that of a trust message on its way, or of a reset that cannot leave.
     Dial(StreamId),
     /// A peer's key exchange.
     Tunnel(NodeId),
@@ -47,6 +47,13 @@ impl Timers {
         }
         if let Some(new) = at {
             self.queue.insert((new, kind));
+        }
+    }
+
+    /// Sets the deadline of `kind` unless it has one.
+    pub(super) fn start(&mut self, kind: TimerKind, at: Timestamp) {
+        if !self.current.contains_key(&kind) {
+            self.set(kind, Some(at));
         }
     }
 

@@ -6,10 +6,11 @@ use super::registry::Awaited;
 use super::streams::Owner;
 use super::{Event, Outcome, TrustCommand};
 use crate::ids::{NodeId, RequestId};
+use crate::path::Route;
 use crate::registry::{Handshakes, Request};
 use crate::stream::CloseReason;
 use crate::time::Timestamp;
-use crate::trust::{Command, Snapshot, TrustAction};
+use crate::trust::{Command, Snapshot, Source, TrustAction};
 use crate::wire::{Address, SocketAddress, TrustKind};
 
 impl Endpoint {
@@ -119,7 +120,11 @@ impl Endpoint {
         };
         let shared = self.shares_network(node);
         let wall = self.wall_now();
-        if self.trust.handle_message(wall, node, &key, message, shared).is_err() {
+        let source = match self.peers.get(&node).and_then(|peer| peer.path.route()) {
+            Some(Route::Direct { address, .. }) => Source::direct(address.ip()),
+            Some(Route::Relay) | None => Source::Rendezvous,
+        };
+        if self.trust.handle_message(wall, node, &key, message, shared, source).is_err() {
             self.drops.count("trust_message_refused");
         }
     }

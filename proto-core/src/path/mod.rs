@@ -139,6 +139,15 @@ impl PathSet {
         }
     }
 
+    /// The registry does not tell where the peer is: with no address of it there is no reason to wait with the relay.
+    pub fn unresolved(&mut self, now: Timestamp) {
+        let nowhere = self.ways.direct().next().is_none();
+        if let Some(ladder) = self.ladder.as_mut().filter(|_| nowhere) {
+            ladder.relay_at_once(now);
+            self.handle_timeout(now);
+        }
+    }
+
     fn forbid_direct(&mut self, now: Timestamp) {
         self.ways.forget(|_| true);
         self.chase = None;
@@ -280,6 +289,13 @@ impl PathSet {
     pub fn knows(&self, address: SocketAddr) -> bool {
         let ip = address.ip().to_canonical();
         self.ways.direct().any(|w| matches!(w.route, Route::Direct { address, .. } if address.ip() == ip))
+    }
+
+    /// We chose this address ourselves, or it proved to be the peer's.
+    #[must_use]
+    pub fn is_own_address(&self, route: Route) -> bool {
+        let way = self.ways.find(canonical_route(route)).filter(|w| w.route.is_direct());
+        way.is_some_and(|w| w.is_chosen() || w.standing != Standing::Unproven)
     }
 
     /// The beacon named `target` as the other side's endpoint, and the punch policy of `nat` accepted it. The command does not say which peer it is

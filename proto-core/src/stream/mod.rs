@@ -276,6 +276,12 @@ impl Connection {
         self.state == State::Closed && !self.reset_owed && self.reader_done
     }
 
+    /// The peer is still to be told by RST that the connection ended.
+    #[must_use]
+    pub const fn owes_reset(&self) -> bool {
+        self.reset_owed
+    }
+
     /// RFC 9293 name in lower case with underscores.
     #[must_use]
     pub const fn state_name(&self) -> &'static str {

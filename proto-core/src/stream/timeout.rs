@@ -28,6 +28,16 @@ impl Connection {
         }
     }
 
+    /// The last segments may have been lost for a reason outside of the path: the SYN or SYN-ACK goes again, or the last segment, whose
+    /// acknowledgement tells what is missing.
+    pub fn repeat_outstanding(&mut self) {
+        match self.state {
+            State::SynSent | State::SynReceived => self.handshake.owed |= self.handshake_was_sent(),
+            State::Established => self.out.on_tail_probe(),
+            State::FinWait | State::TimeWait | State::Lingering | State::Closed => {}
+        }
+    }
+
     fn on_retransmission_timer(&mut self, now: Timestamp) {
         if self.out.board.is_empty() {
             return;

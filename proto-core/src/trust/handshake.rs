@@ -2,7 +2,7 @@
 //! proved; relayed ones only have the registry's word, so they count for less.
 
 use super::policy::{Circumstances, Decision, decide};
-use super::store::Pending;
+use super::store::{Pending, Source};
 use super::{Trust, TrustAction, printable};
 use crate::crypto::PublicKey;
 use crate::ids::NodeId;
@@ -61,12 +61,12 @@ impl core::error::Error for MessageError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Channel {
     /// From the tunnel of the node with this key.
-    Direct(PublicKey),
+    Direct(PublicKey, Source),
     Relayed,
 }
 
 impl Trust {
-    /// A message on port 444 from `peer`, whose tunnel proved `peer_key`. `shared_network`: the registry says that both
+    /// A message on port 444 from `peer`, whose tunnel proved `peer_key` and came from `source`. `shared_network`: the registry says that both
     /// are in one network other than the backbone.
     ///
     /// # Errors
@@ -79,6 +79,7 @@ impl Trust {
         peer_key: &PublicKey,
         bytes: &[u8],
         shared_network: bool,
+        source: Source,
     ) -> Result<(), MessageError> {
         let own = self.own.ok_or(MessageError::NotRegistered)?;
         if bytes.len() > MAX_TRUST_MESSAGE {
@@ -97,7 +98,7 @@ impl Trust {
         }
         match message.kind {
             TrustKind::Request => {
-                self.asked(wall, peer, Channel::Direct(*peer_key), &message.justification, shared_network)
+                self.asked(wall, peer, Channel::Direct(*peer_key, source), &message.justification, shared_network)
             }
             TrustKind::Accept => self.accepted(wall, peer, Some(*peer_key)),
             TrustKind::Reject => self.rejected(peer, &message.reason),
@@ -180,9 +181,9 @@ impl Trust {
         justification: &str,
         shared_network: bool,
     ) -> Result<(), MessageError> {
-        let key = match channel {
-            Channel::Direct(key) => Some(key),
-            Channel::Relayed => None,
+        let (key, source) = match channel {
+            Channel::Direct(key, source) => (Some(key), source),
+            Channel::Relayed => (None, Source::Rendezvous),
         };
         let circumstances = Circumstances {
             trusted: self.is_trusted(node),
@@ -199,7 +200,10 @@ impl Trust {
                 }
                 self.confirm(wall, node, channel);
             }
-            Decision::Ask => self.remember_request(wall, node, key, justification)?,
+            Decision::Ask => {
+                let justification = printable(justification);
+                self.remember_request(node, Pending { public_key: key, justification, received_at: wall, source })?;
+            }
         }
         Ok(())
     }
@@ -216,16 +220,9 @@ impl Trust {
         self.send_direct(wall, node, TrustKind::Accept, "");
     }
 
-    fn remember_request(
-        &mut self,
-        wall: u64,
-        node: NodeId,
-        public_key: Option<PublicKey>,
-        justification: &str,
-    ) -> Result<(), MessageError> {
-        let justification = printable(justification);
-        let pending = Pending { public_key, justification: justification.clone(), received_at: wall };
-        let is_new = self.store.ask(wall, node, pending).ok_or(MessageError::Full)?;
+    fn remember_request(&mut self, node: NodeId, pending: Pending) -> Result<(), MessageError> {
+        let justification = pending.justification.clone();
+        let is_new = self.store.ask(pending.received_at, node, pending).ok_or(MessageError::Full)?;
         self.actions.push_back(TrustAction::SnapshotChanged);
         if is_new {
             self.actions.push_back(TrustAction::Requested { node, justification });

@@ -30,7 +30,7 @@ use store::Store;
 
 pub use handshake::MessageError;
 pub use snapshot::Snapshot;
-pub use store::{Outgoing, Pending, Trusted};
+pub use store::{Outgoing, Pending, Source, Trusted};
 
 /// Wait before a request is handed to the relay again after it could not be reached.
 const RELAY_RETRY: Duration = Duration::from_secs(5);

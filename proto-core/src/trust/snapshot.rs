@@ -1,7 +1,7 @@
 //! Decides how trust is written down: the reference's `trust.json` (control-plane sections 3 and 7), with this node's
 //! own unanswered requests added. Refuses to know files.
 
-use super::store::{Outgoing, Pending, Store, Trusted};
+use super::store::{Outgoing, Pending, Source, Store, Trusted};
 use crate::crypto::PublicKey;
 use crate::ids::NodeId;
 use crate::limits::{MAX_OUTGOING_TRUST, MAX_PENDING_TRUST, MAX_TRUSTED};
@@ -40,6 +40,9 @@ struct PendingEntry {
     #[serde(skip_serializing_if = "String::is_empty")]
     justification: String,
     received_at: String,
+    /// A network address; empty for the rendezvous.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    source: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +74,10 @@ impl Snapshot {
             public_key: encode_key(request.public_key),
             justification: request.justification.clone(),
             received_at: format_time(request.received_at),
+            source: match request.source {
+                Source::Network(address) => address.to_string(),
+                Source::Rendezvous => String::new(),
+            },
         });
         let revoked =
             store.revoked.iter().map(|(node, until)| RevokedEntry { node_id: node.0, until: format_time(*until) });
@@ -98,8 +105,10 @@ impl Snapshot {
         let pending = self.pending.into_iter().filter_map(|entry| {
             let public_key = decode_key(&entry.public_key)?;
             let received_at = parse_time(&entry.received_at)?;
+            // The reference writes words of its own here.
+            let source = entry.source.parse().map_or(Source::Rendezvous, Source::direct);
             let justification = super::printable(&entry.justification);
-            Some((node(entry.node_id)?, Pending { public_key, justification, received_at }))
+            Some((node(entry.node_id)?, Pending { public_key, justification, received_at, source }))
         });
         let revoked =
             self.revoked.into_iter().filter_map(|entry| Some((node(entry.node_id)?, parse_time(&entry.until)?)));

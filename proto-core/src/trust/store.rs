@@ -4,9 +4,11 @@
 use crate::crypto::PublicKey;
 use crate::ids::NodeId;
 use crate::limits::{
-    MAX_OUTGOING_TRUST, MAX_PENDING_TRUST, MAX_TRUSTED, OUTGOING_TRUST_TTL, PENDING_TRUST_TTL, REVOCATION_COOLDOWN,
+    MAX_OUTGOING_TRUST, MAX_PENDING_TRUST, MAX_TRUSTED, OUTGOING_TRUST_TTL, PENDING_TRUST_PER_SOURCE,
+    PENDING_TRUST_RELAYED, PENDING_TRUST_TTL, REVOCATION_COOLDOWN,
 };
 use crate::time::Timestamp;
+use core::net::{IpAddr, Ipv6Addr};
 use std::collections::BTreeMap;
 
 /// A peer that is trusted.
@@ -29,6 +31,36 @@ pub struct Pending {
     pub justification: String,
     /// When it came, in Unix seconds.
     pub received_at: u64,
+    /// Where it came from, as far as that can be told.
+    pub source: Source,
+}
+
+/// Where a request for trust came from, as far as that can be told. Whoever has one address can have many node numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// Straight from this IPv4 address, or this IPv6 network of 64 bits.
+    Network(IpAddr),
+    /// By way of the registry or the beacon, which do not tell.
+    Rendezvous,
+}
+
+impl Source {
+    /// Straight from `address`.
+    #[must_use]
+    pub fn direct(address: IpAddr) -> Self {
+        Self::Network(match address.to_canonical() {
+            IpAddr::V4(v4) => IpAddr::V4(v4),
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        })
+    }
+
+    /// Requests of it that may wait.
+    const fn share(self) -> usize {
+        match self {
+            Self::Network(_) => PENDING_TRUST_PER_SOURCE,
+            Self::Rendezvous => PENDING_TRUST_RELAYED,
+        }
+    }
 }
 
 /// A request of this node's own that was not answered.
@@ -94,7 +126,8 @@ impl Store {
             known.justification = pending.justification;
             return Some(false);
         }
-        if self.pending.len() >= MAX_PENDING_TRUST {
+        let of_source = self.pending.values().filter(|other| other.source == pending.source).count();
+        if self.pending.len() >= MAX_PENDING_TRUST || of_source >= pending.source.share() {
             return None;
         }
         self.pending.insert(node, pending);

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::crypto::rust_crypto;
-use crate::limits::{MAX_PENDING_TRUST, OUTGOING_TRUST_TTL, REVOCATION_COOLDOWN};
+use crate::limits::{
+    MAX_PENDING_TRUST, OUTGOING_TRUST_TTL, PENDING_TRUST_PER_SOURCE, PENDING_TRUST_RELAYED, REVOCATION_COOLDOWN,
+};
 use crate::wire::TrustMessage;
 use crate::wire::trust::signed_string;
 
@@ -75,7 +77,14 @@ fn deliver(from: &mut Side, to: &mut Side, paths: Paths) {
     for action in from.actions() {
         match &action {
             TrustAction::SendDirect { kind, message, .. } if paths.direct => {
-                let _ = to.trust.handle_message(WALL, from.node, &from.key, message, paths.shared_network);
+                let _ = to.trust.handle_message(
+                    WALL,
+                    from.node,
+                    &from.key,
+                    message,
+                    paths.shared_network,
+                    Source::Rendezvous,
+                );
                 assert!(!message.is_empty() && TrustMessage::parse(message).unwrap().kind == *kind);
             }
             TrustAction::SendDirect { node, kind, .. } => from.trust.direct_failed(*node, *kind),
@@ -247,10 +256,16 @@ fn approvals_that_nobody_asked_for_are_refused() {
     let mut a = Side::new(A, true);
     let accept = message(TrustKind::Accept, B, A, WALL).to_vec().unwrap();
     let key = identity(B).public();
-    assert_eq!(a.trust.handle_message(WALL, B, &key, &accept, true), Err(MessageError::Unsolicited));
+    assert_eq!(
+        a.trust.handle_message(WALL, B, &key, &accept, true, Source::Rendezvous),
+        Err(MessageError::Unsolicited)
+    );
     assert_eq!(a.trust.handle_relayed_response(NOW, WALL, B, true), Err(MessageError::Unsolicited));
     let revoke = message(TrustKind::Revoke, B, A, WALL).to_vec().unwrap();
-    assert_eq!(a.trust.handle_message(WALL, B, &key, &revoke, true), Err(MessageError::Unsolicited));
+    assert_eq!(
+        a.trust.handle_message(WALL, B, &key, &revoke, true, Source::Rendezvous),
+        Err(MessageError::Unsolicited)
+    );
     assert!(a.actions().is_empty());
 }
 
@@ -271,16 +286,22 @@ fn forged_old_and_repeated_messages_change_nothing() {
     ];
     for (peer, key, message, error) in cases {
         let bytes = message.to_vec().unwrap();
-        assert_eq!(a.trust.handle_message(WALL, peer, &key, &bytes, true), Err(error));
+        assert_eq!(a.trust.handle_message(WALL, peer, &key, &bytes, true, Source::Rendezvous), Err(error));
     }
     for bytes in [b"".as_slice(), b"{}", b"[", &[b' '; 70_000]] {
-        assert_eq!(a.trust.handle_message(WALL, B, &key, bytes, true), Err(MessageError::Malformed));
+        assert_eq!(
+            a.trust.handle_message(WALL, B, &key, bytes, true, Source::Rendezvous),
+            Err(MessageError::Malformed)
+        );
     }
     assert!(a.actions().is_empty());
     for timestamp in [WALL - 300, WALL + 30] {
         let bytes = TrustMessage { timestamp, ..good.clone() }.to_vec().unwrap();
-        assert_eq!(a.trust.handle_message(WALL, B, &key, &bytes, true), Ok(()));
-        assert_eq!(a.trust.handle_message(WALL, B, &key, &bytes, true), Err(MessageError::Replayed));
+        assert_eq!(a.trust.handle_message(WALL, B, &key, &bytes, true, Source::Rendezvous), Ok(()));
+        assert_eq!(
+            a.trust.handle_message(WALL, B, &key, &bytes, true, Source::Rendezvous),
+            Err(MessageError::Replayed)
+        );
     }
     assert_eq!(a.trust.pinned_key(B), Some(key));
 }
@@ -294,7 +315,10 @@ fn another_key_under_a_trusted_number_is_refused() {
     forged.public_key = Some(*other.public().as_bytes());
     forged.signature = Some(other.sign(signed_string(B, A).as_bytes()));
     let bytes = forged.to_vec().unwrap();
-    assert_eq!(a.trust.handle_message(WALL, B, &other.public(), &bytes, false), Err(MessageError::KeyMismatch));
+    assert_eq!(
+        a.trust.handle_message(WALL, B, &other.public(), &bytes, false, Source::Rendezvous),
+        Err(MessageError::KeyMismatch)
+    );
     assert!(a.trust.is_trusted(B));
 }
 
@@ -330,17 +354,51 @@ fn a_late_relayed_approval_asks_again_but_the_peer_s_own_request_is_enough() {
     assert!(a.trust.is_trusted(B));
 }
 
+/// Many node numbers at one address have one share; the others' requests wait beside it, also after a restart.
+#[test]
+fn a_flood_of_requests_leaves_room_for_others() {
+    let mut a = Side::new(A, false);
+    let ask = |a: &mut Side, number: u32, address: &str| {
+        let (from, source) = (NodeId(number), Source::direct(address.parse().unwrap()));
+        let message = message(TrustKind::Request, from, A, WALL).to_vec().unwrap();
+        a.trust.handle_message(WALL, from, &identity(from).public(), &message, false, source)
+    };
+    for number in 10..110_u32 {
+        let flood = ["192.0.2.1", "::ffff:192.0.2.1"][usize::from(number % 2 == 0)];
+        let within = usize::try_from(number - 10).unwrap() < PENDING_TRUST_PER_SOURCE;
+        assert_eq!(ask(&mut a, number, flood), if within { Ok(()) } else { Err(MessageError::Full) });
+    }
+    for (number, address) in [(120, "192.0.2.2"), (121, "2001:db8::1")] {
+        assert_eq!(ask(&mut a, number, address), Ok(()));
+    }
+    for number in 122..200_u32 {
+        // One network of 64 bits is one source.
+        let flooded = ask(&mut a, number, &format!("2001:db8::{number}"));
+        assert_eq!(flooded.is_ok(), usize::try_from(number - 121).unwrap() < PENDING_TRUST_PER_SOURCE);
+    }
+    let mut relayed = (1000..2000_u32).map(|number| a.trust.handle_relayed_request(WALL, NodeId(number), "", false));
+    assert_eq!(relayed.by_ref().filter(Result::is_ok).count(), PENDING_TRUST_RELAYED);
+    let waiting = 2 * PENDING_TRUST_PER_SOURCE + 1 + PENDING_TRUST_RELAYED;
+    assert!(a.trust.pending().count() == waiting && waiting < MAX_PENDING_TRUST);
+
+    let kept = serde_json::to_string(&a.trust.snapshot()).unwrap();
+    a.trust.restore(serde_json::from_str(&kept).unwrap());
+    assert_eq!(a.trust.pending().count(), waiting);
+    assert_eq!(ask(&mut a, 210, "192.0.2.1"), Err(MessageError::Full));
+    assert_eq!(ask(&mut a, 211, "192.0.2.3"), Ok(()));
+}
+
 #[test]
 fn the_waiting_requests_are_bounded_and_age() {
     let mut a = Side::new(A, false);
-    let last = u32::try_from(MAX_PENDING_TRUST).unwrap() + 10;
+    let last = u32::try_from(PENDING_TRUST_RELAYED).unwrap() + 10;
     for node in 10..last {
         a.trust.handle_relayed_request(WALL, NodeId(node), "again", false).unwrap();
         a.trust.handle_relayed_request(WALL, NodeId(node), "and again", false).unwrap();
     }
     assert_eq!(a.trust.handle_relayed_request(WALL, NodeId(last), "", false), Err(MessageError::Full));
     let asked = a.actions().iter().filter(|action| matches!(action, TrustAction::Requested { .. })).count();
-    assert_eq!(asked, MAX_PENDING_TRUST);
+    assert_eq!(asked, PENDING_TRUST_RELAYED);
     let a_month_later = WALL + 31 * 86_400;
     a.trust.handle_relayed_request(a_month_later, NodeId(last), "", false).unwrap();
     assert_eq!(a.trust.pending().count(), 1);

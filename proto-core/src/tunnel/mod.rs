@@ -377,8 +377,10 @@ impl Tunnel {
         for session in self.sessions.iter_mut().filter(|session| Some(session.id) == was || session.id == id) {
             session.last_used = now;
         }
-        if was.is_none() {
-            self.act(Action::Established);
+        match was {
+            None => self.act(Action::Established),
+            Some(was) if was != id => self.act(Action::Switched),
+            Some(_) => {}
         }
     }
 

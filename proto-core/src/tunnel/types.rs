@@ -44,6 +44,8 @@ pub enum Action {
     Probe(SessionId),
     /// There is a key to send under, and there was none.
     Established,
+    /// Another key is sent under from now on. What went out under the old one may have reached somebody who could not read it.
+    Switched,
     /// The exchange was not answered, and there is no key to send under. It may be started again.
     Failed,
 }

@@ -126,6 +126,7 @@ impl Net {
                         }
                     }
                     Action::Established => self.sides[side].established += 1,
+                    Action::Switched => {}
                     Action::Failed => self.sides[side].failed += 1,
                 }
             }
