@@ -1,6 +1,6 @@
 //! In steady state a data packet is sealed and opened without a single allocation.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
 
 use allocation_counter::measure;
 use proto_core::crypto::{Identity, rust_crypto};
