@@ -129,7 +129,7 @@ pub(crate) enum Command {
     Peers,
     /// Open connections
     Conns,
-    /// Close a connection of `conns`
+    /// Close a connection of `conns`, where the daemon allows that; ours leave it to the program that opened it
     Disconnect {
         /// Its number
         conn: u32,
