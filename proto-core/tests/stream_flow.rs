@@ -182,6 +182,34 @@ fn a_closed_window_is_probed_with_one_byte_ever_more_rarely() {
     assert_eq!(lens.iter().sum::<usize>(), 4999);
 }
 
+/// The published reference never tells that its window opened, and a segment into its full queue halts all its streams for a second.
+#[test]
+fn an_almost_closed_window_is_looked_at_and_never_filled_while_the_reader_comes_back() {
+    let mut script = Script::dialled(params(), 512);
+    script.write(&pattern(700 * 1152));
+    let (mut una, mut held, mut times) = (501, 0_u16, Vec::new());
+    // The reader takes nothing; every segment is acknowledged with what is left of the 512.
+    for _ in 0..20_000 {
+        for (at, packet) in script.wait(MILLISECOND) {
+            una += u32::try_from(packet.payload.len()).unwrap();
+            held += 1;
+            script.receive(Flags::ACK, 1, una, 512 - held, b"");
+            times.extend((held > 448).then_some(at));
+        }
+    }
+    assert!((449..512).contains(&held), "{held} segments: the queue is never full");
+    let gaps: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(gaps[0] <= 15 && gaps.is_sorted() && gaps.last().is_some_and(|gap| *gap <= 510), "ever more rarely: {gaps:?}");
+    // The reader is back: the next look shows it, and everything goes.
+    for _ in 0..1000 {
+        for (_, packet) in script.wait(MILLISECOND) {
+            una += u32::try_from(packet.payload.len()).unwrap();
+            script.receive(Flags::ACK, 1, una, 512, b"");
+        }
+    }
+    assert_eq!(una, 501 + 700 * 1152);
+}
+
 #[test]
 fn unanswered_probes_end_the_connection_and_answered_ones_do_not() {
     for answered in [false, true] {

@@ -92,8 +92,9 @@ impl Connection {
             self.probe_owed = false;
             self.out.stop_probing();
         } else if advanced && outstanding == 0 {
-            // The probe was taken but the window is still closed: the next one is a new byte.
+            // The probe was taken but the window is still closed, or almost: the next one is a new byte, or a segment.
             self.out.probing = false;
+            self.timers.clear(StreamTimer::WindowProbe);
         }
     }
 

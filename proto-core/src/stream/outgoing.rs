@@ -38,7 +38,7 @@ pub(super) enum Offer {
     Paced(Timestamp),
     /// A short tail waits for company.
     Coalescing,
-    /// The peer's window is closed and nothing is outstanding.
+    /// The peer's window is closed, or almost, and nothing is outstanding.
     Closed,
     /// Acknowledgements must come first, or nothing is there.
     Nothing,
@@ -256,8 +256,12 @@ impl Outgoing {
         self.emit(now, len, out)
     }
 
-    /// Sends the first byte behind SND.NXT, or the outstanding probe again, into a closed window.
-    pub(super) fn offer_probe(&mut self, now: Timestamp, out: &mut [u8]) -> Offer {
+    /// Sends one segment into a window that is almost closed; into a closed one the first byte behind SND.NXT, or the outstanding probe again.
+    pub(super) fn offer_probe(&mut self, now: Timestamp, mss: u64, out: &mut [u8]) -> Offer {
+        if self.board.is_empty() && self.window.only_reserve_left() {
+            let len = (self.buffer.end() - self.next).min(mss);
+            return self.emit(now, usize::try_from(len).unwrap_or(usize::MAX).min(out.len()), out);
+        }
         self.probing = true;
         let Some(segment) = self.board.first().copied() else { return self.emit(now, out.len().min(1), out) };
         let len = segment.len as usize;

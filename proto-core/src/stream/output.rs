@@ -60,7 +60,7 @@ impl Connection {
     fn poll_data(&mut self, now: Timestamp, payload: &mut [u8]) -> Option<SegmentHeader> {
         let policy = Policy { mss: self.mss, push: self.push || self.params.no_delay || self.finishing };
         let offer = if core::mem::take(&mut self.probe_owed) {
-            self.out.offer_probe(now, payload)
+            self.out.offer_probe(now, policy.mss, payload)
         } else {
             self.out.offer(now, policy, payload)
         };
@@ -75,7 +75,7 @@ impl Connection {
                 None
             }
             Offer::Closed => {
-                self.timers.start(StreamTimer::WindowProbe, now + self.probe.interval(self.out.rto()));
+                self.timers.start(StreamTimer::WindowProbe, now + self.window_probe_delay());
                 None
             }
             Offer::Nothing => None,
@@ -103,6 +103,14 @@ impl Connection {
             window,
             payload_len: len,
             retransmission,
+        }
+    }
+
+    fn window_probe_delay(&self) -> Duration {
+        if self.out.window.only_reserve_left() {
+            self.probe.look_interval(self.out.rtt.srtt().unwrap_or_default())
+        } else {
+            self.probe.interval(self.out.rto())
         }
     }
 

@@ -4,6 +4,8 @@ use crate::time::Timestamp;
 use core::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(500);
+/// A window that is almost closed is looked at this often at first, and later no more rarely than a closed one is probed.
+const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LONGEST: Duration = Duration::from_secs(30);
 /// Probes without any answer, and the time without any, that end the connection.
 const MAX_UNANSWERED: u32 = 10;
@@ -13,6 +15,7 @@ const MAX_SILENCE: Duration = Duration::from_secs(120);
 #[derive(Debug, Default)]
 pub(super) struct WindowProbe {
     sent: u32,
+    looked: u32,
     unanswered: u32,
     silent_since: Option<Timestamp>,
 }
@@ -21,6 +24,16 @@ impl WindowProbe {
     /// How long to wait before the next probe.
     pub(super) fn interval(&self, rto: Duration) -> Duration {
         rto.max(FIRST).saturating_mul(1_u32 << self.sent.min(8)).min(LONGEST)
+    }
+
+    /// How long to wait before the next segment into a window that is almost closed.
+    pub(super) fn look_interval(&self, srtt: Duration) -> Duration {
+        srtt.max(FIRST_LOOK).saturating_mul(1_u32 << self.looked.min(8)).min(FIRST)
+    }
+
+    /// Such a segment leaves; the retransmission timer watches over it.
+    pub(super) const fn look(&mut self) {
+        self.looked = self.looked.saturating_add(1);
     }
 
     /// A probe leaves; `false` when the peer was silent for too long.

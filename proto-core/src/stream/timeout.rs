@@ -62,7 +62,10 @@ impl Connection {
         if !self.state.sends_data() {
             return;
         }
-        if self.probe.probe(now) {
+        if self.out.window.only_reserve_left() {
+            self.probe.look();
+            self.probe_owed = true;
+        } else if self.probe.probe(now) {
             self.probe_owed = true;
         } else {
             self.abort(CloseReason::RetransmissionLimit);

@@ -9,6 +9,10 @@ use crate::limits::STREAM_REFERENCE_SEGMENTS;
 pub(super) const REFERENCE_UNIT: u64 = 4096;
 /// The largest window field the reference is told.
 const REFERENCE_MAXIMUM: u64 = 512;
+/// Segments of the reference's window that are kept for looking whether it opened, and at most this part of the largest it showed:
+/// it never tells that it opened, and a segment into a full queue halts all its streams for a second.
+const RESERVE: u16 = 64;
+const RESERVE_PART: u16 = 8;
 
 /// How a peer reads and writes the window field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +59,8 @@ pub(super) struct PeerWindow {
     edge: u64,
     /// The peer's last window field, for units of segments.
     segments: u16,
+    /// The largest of them.
+    largest: u16,
     /// The acknowledgment the field came with: an older one does not replace it.
     told_at: u64,
     /// An unclear zero came: the next flight is one segment.
@@ -74,7 +80,8 @@ pub(super) struct WindowNews {
 impl PeerWindow {
     /// The window of a SYN or SYN-ACK.
     pub(super) fn new(unit: Unit, field: u16) -> Self {
-        Self { unit, edge: u64::from(field) * REFERENCE_UNIT, segments: field, told_at: 0, cautious: false }
+        let edge = u64::from(field) * REFERENCE_UNIT;
+        Self { unit, edge, segments: field, largest: field, told_at: 0, cautious: false }
     }
 
     /// Takes a window field from a segment with an acceptable acknowledgment.
@@ -88,24 +95,34 @@ impl PeerWindow {
                     self.cautious = true;
                 } else {
                     self.segments = news.field;
+                    self.largest = self.largest.max(news.field);
                     self.cautious = false;
                 }
             }
         }
     }
 
-    /// Bytes the peer would take beyond `next`, in a segment of at most `mss` bytes, with `outstanding` segments.
+    /// Bytes the peer would take beyond `next`, in a segment of at most `mss` bytes, with `outstanding` segments. The reserve is left out.
     pub(super) fn room(&self, una: u64, next: u64, outstanding: usize, mss: u64) -> u64 {
         match self.unit {
             Unit::Bytes { .. } => self.edge.saturating_sub(next),
             Unit::Segments => {
-                let most = if self.cautious { self.segments.min(1) } else { self.segments };
+                let most = if self.cautious { self.segments.min(1) } else { self.segments.saturating_sub(self.reserve()) };
                 if outstanding >= usize::from(most).min(STREAM_REFERENCE_SEGMENTS) {
                     return 0;
                 }
                 (u64::from(most) * mss).saturating_sub(next - una)
             }
         }
+    }
+
+    /// Nothing may be sent but, now and then, a single segment that brings back the window.
+    pub(super) fn only_reserve_left(&self) -> bool {
+        self.unit == Unit::Segments && (1..=self.reserve()).contains(&self.segments)
+    }
+
+    fn reserve(&self) -> u16 {
+        RESERVE.min(self.largest / RESERVE_PART)
     }
 
     /// The peer's window in bytes, for display.
