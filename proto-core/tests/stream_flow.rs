@@ -199,7 +199,10 @@ fn an_almost_closed_window_is_looked_at_and_never_filled_while_the_reader_comes_
     }
     assert!((449..512).contains(&held), "{held} segments: the queue is never full");
     let gaps: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    assert!(gaps[0] <= 15 && gaps.is_sorted() && gaps.last().is_some_and(|gap| *gap <= 510), "ever more rarely: {gaps:?}");
+    assert!(
+        gaps[0] <= 15 && gaps.is_sorted() && gaps.last().is_some_and(|gap| *gap <= 510),
+        "ever more rarely: {gaps:?}"
+    );
     // The reader is back: the next look shows it, and everything goes.
     for _ in 0..1000 {
         for (_, packet) in script.wait(MILLISECOND) {
@@ -291,6 +294,39 @@ fn a_fin_ahead_of_missing_data_waits_for_it_and_then_tells_that_it_is_truncated(
             assert_eq!(outcome, Err(ReadError::Closed(CloseReason::Truncated)));
         }
     }
+}
+
+/// The published reference resends one segment for each timeout, and doubles that, unless three duplicates ask for it.
+#[test]
+fn the_reference_is_asked_for_each_next_hole_by_three_duplicates() {
+    let mut script = Script::dialled(params(), 512);
+    let data = pattern(1000);
+    for start in [1001, 3001] {
+        script.receive(Flags::ACK, start, 501, 512, &data);
+        script.sent();
+    }
+    script.receive(Flags::ACK, 1, 501, 512, &data);
+    let acks: Vec<u32> = script.sent().iter().map(|packet| packet.ack.0).collect();
+    assert_eq!(acks, [2001; 4], "the news and three duplicates");
+    script.receive(Flags::ACK, 1, 501, 512, &data);
+    assert_eq!(script.sent().len(), 4, "a repeated segment: the peer has not heard of the hole");
+    script.receive(Flags::ACK, 2001, 501, 512, &data);
+    let acks: Vec<u32> = script.sent().iter().map(|packet| packet.ack.0).collect();
+    assert_eq!(acks, [4001], "no hole is left");
+}
+
+/// The published reference does not count what was selectively acknowledged against the window.
+#[test]
+fn what_lies_behind_a_hole_is_left_out_of_the_window_told_to_the_reference() {
+    let mut script = Script::dialled(params(), 512);
+    for start in 1..=256_u32 {
+        script.receive(Flags::ACK, 1 + start * 4096, 501, 512, &pattern(4096));
+    }
+    assert_eq!(script.sent().last().map(|packet| packet.window), Some(256), "as much again, not 512");
+    for start in 257..=520_u32 {
+        script.receive(Flags::ACK, 1 + start * 4096, 501, 512, &pattern(4096));
+    }
+    assert_eq!(script.sent().last().map(|packet| packet.window), Some(2), "and never none, or the hole stays");
 }
 
 #[test]

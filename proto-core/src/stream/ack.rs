@@ -47,6 +47,13 @@ impl AckPolicy {
         self.owed = if peer_is_ours { 1 } else { (self.owed + 1).min(MAX_DUPLICATES) };
     }
 
+    /// A hole was filled, or a segment came again. When there is another hole, the reference resends that at once only after three
+    /// duplicates, and nothing else may be under way that would make them: without, each hole costs it a timeout, doubled each time.
+    pub(super) fn recovering(&mut self, peer_is_ours: bool, more_holes: bool) {
+        let owed = if more_holes && !peer_is_ours { MAX_DUPLICATES } else { 1 };
+        self.owed = self.owed.max(owed);
+    }
+
     /// One acknowledgement is due now.
     pub(super) fn owe(&mut self) {
         self.owed = self.owed.max(1);

@@ -108,11 +108,12 @@ impl Connection {
                 self.note_readable();
             }
             Arrival::FilledGap => {
-                self.acks.owe();
+                self.acks.recovering(ours, self.receiver.out_of_order() > 0);
                 self.note_readable();
             }
             Arrival::OutOfOrder => self.acks.out_of_order(ours),
-            Arrival::Duplicate | Arrival::Refused => self.acks.owe(),
+            Arrival::Duplicate => self.acks.recovering(ours, self.receiver.out_of_order() > 0),
+            Arrival::Refused => self.acks.owe(),
         }
         self.window_updates = 0;
         self.timers.clear(StreamTimer::WindowUpdate);

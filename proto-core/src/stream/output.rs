@@ -9,6 +9,8 @@ use core::time::Duration;
 
 /// How long a short tail waits for company (data-plane section 6.10).
 const COALESCING: Duration = Duration::from_millis(40);
+/// The window told to the reference while a segment is missing, at least, bytes: none at all would stop it from sending that one.
+const HOLE_WINDOW: u64 = 2 * super::window::REFERENCE_UNIT;
 /// The news of a reopened window is repeated after these times (data-plane section 6.7).
 const UPDATE_REPEATS: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(200)];
 
@@ -154,9 +156,13 @@ impl Connection {
         self.receiver.next() + u32::from(self.receiver.is_finished())
     }
 
-    /// The window field, which commits to an edge.
+    /// The window field, which commits to an edge. The reference holds it against what it sent and nobody has acknowledged, selectively or
+    /// not, so with a hole it would run beyond the edge by all that arrived behind the hole.
     fn advertise(&mut self) -> u16 {
-        let (field, granted) = self.unit.advertise(self.receiver.window());
+        let (window, beyond) = (self.receiver.window(), self.receiver.out_of_order());
+        let room =
+            if self.peer_is_ours() || beyond == 0 { window } else { window.saturating_sub(beyond).max(HOLE_WINDOW) };
+        let (field, granted) = self.unit.advertise(room);
         self.advertised = self.advertised.max(self.receiver.received() + granted);
         field
     }

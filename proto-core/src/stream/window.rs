@@ -107,7 +107,8 @@ impl PeerWindow {
         match self.unit {
             Unit::Bytes { .. } => self.edge.saturating_sub(next),
             Unit::Segments => {
-                let most = if self.cautious { self.segments.min(1) } else { self.segments.saturating_sub(self.reserve()) };
+                let most =
+                    if self.cautious { self.segments.min(1) } else { self.segments.saturating_sub(self.reserve()) };
                 if outstanding >= usize::from(most).min(STREAM_REFERENCE_SEGMENTS) {
                     return 0;
                 }
