@@ -1,3 +1,5 @@
-//! Does the implementation say what the protocol's published vectors say? Knows the shape of the vector file and the public interface of `proto-core`; changes neither.
+//! Does the implementation say what the protocol's published vectors say, and do code and tests cover the requirements of `spec/`? Knows the shape of
+//! the vector file, of requirements and their annotations, and the public interface of `proto-core`; changes none of them.
 
+pub mod requirements;
 pub mod vectors;

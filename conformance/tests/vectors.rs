@@ -49,6 +49,21 @@ fn vectors_hold() {
     assert!(failures.is_empty(), "{}:\n{}", path.display(), failures.join("\n"));
 }
 
+//= spec/packet.md#pp-pkt-4
+//= type=test
+//# Protocol 1 is a stream, 2 a datagram, 3 control.
+//= spec/packet.md#pp-pkt-2
+//= type=test
+//# The version is 1 and stands in the high four bits of the first byte.
+//= spec/packet.md#pp-pkt-6
+//= type=test
+//# The checksum is CRC-32/ISO-HDLC over the header, its checksum field taken as zero, and the payload.
+//= spec/packet.md#pp-pkt-8
+//= type=test
+//# A packet shorter than its header and its payload length is dropped.
+//= spec/packet.md#pp-pkt-11
+//= type=test
+//# Bytes behind the declared payload are ignored and lie outside the checksum.
 #[test]
 fn vectors_have_every_family() {
     let file = own();

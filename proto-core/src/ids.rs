@@ -27,6 +27,8 @@ pub struct NetworkId(pub u16);
 
 impl NetworkId {
     /// The network every node is in.
+    //= spec/addressing.md#pp-addr-2
+    //# Network 0 is the backbone, which every node is in.
     pub const BACKBONE: Self = Self(0);
 }
 

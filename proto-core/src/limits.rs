@@ -73,6 +73,8 @@ pub const MAX_BEACONS: usize = 4;
 // crypto and tunnel
 
 /// Counters remembered below the highest of a nonce prefix (data-plane section 4.6).
+//= spec/nonces.md#pp-nonce-8
+//# A replay window remembers 256 counters.
 pub const REPLAY_WINDOW: usize = 256;
 /// Nonce prefixes with a window, per key (data-plane section 4.7).
 pub const REPLAY_LIVE_PREFIXES: usize = 8;

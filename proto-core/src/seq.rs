@@ -12,6 +12,8 @@ pub struct SeqNumber(pub u32);
 impl SeqNumber {
     /// `self` lies after `other`: `(self - other) mod 2^32`, read as a signed number, is positive.
     #[must_use]
+    //= spec/reliability.md#pp-rel-1
+    //# Sequence numbers count bytes and wrap at 2^32; they are compared as serial numbers.
     pub const fn after(self, other: Self) -> bool {
         self.0.wrapping_sub(other.0).cast_signed() > 0
     }

@@ -81,6 +81,9 @@ fn sack(blocks: &[(u32, u32)]) -> Vec<u8> {
     out
 }
 
+//= spec/reliability.md#pp-rel-5
+//= type=test
+//# A retransmitted segment keeps the boundaries it had the first time.
 #[test]
 fn retransmissions_keep_their_boundaries_even_when_the_path_grows() {
     let mut script = Script::dialled(params(), 512);
@@ -96,6 +99,12 @@ fn retransmissions_keep_their_boundaries_even_when_the_path_grows() {
     }
 }
 
+//= spec/reliability.md#pp-rel-17
+//= type=test
+//# At most 128 segments are outstanding toward a peer that is not known to be ours.
+//= spec/flow.md#pp-flow-5
+//= type=test
+//# No more segments than the peer's window says are outstanding.
 #[test]
 fn no_more_than_128_segments_and_the_window_are_outstanding() {
     for (window, most) in [(512, 128), (5, 5)] {
@@ -115,6 +124,9 @@ fn no_more_than_128_segments_and_the_window_are_outstanding() {
     }
 }
 
+//= spec/congestion.md#pp-cc-5
+//= type=test
+//# Three duplicate acknowledgements mean that the first unacknowledged segment is lost, and it is sent again.
 #[test]
 fn three_duplicates_without_sack_resend_the_first_segment_once() {
     let mut script = Script::dialled(params(), 512);
@@ -133,6 +145,19 @@ fn three_duplicates_without_sack_resend_the_first_segment_once() {
     assert!(!script.ours.status().in_recovery && script.ours.status().in_flight == 0);
 }
 
+//= spec/sack.md#pp-sack-4
+//= type=test
+//# Blocks are disjoint, maximal and written in ascending order.
+//= spec/sack.md#pp-sack-5
+//= type=test
+//# When more than four blocks are held, those with news go first.
+//= spec/sack.md#pp-sack-8
+//= type=test
+//# A segment wholly inside a block is not sent again for the loss of another.
+//= spec/congestion.md#pp-cc-11
+//= type=test
+//# A peer that sends SACK has its losses found by RACK: a segment is lost when a later transmission arrived and three segments were
+//# selectively acknowledged, or a reordering window passed.
 #[test]
 fn sack_shows_the_holes_and_each_is_filled_once() {
     let mut script = Script::dialled(params(), 512);
@@ -147,6 +172,12 @@ fn sack_shows_the_holes_and_each_is_filled_once() {
     assert_eq!(script.ours.status().in_flight, 0);
 }
 
+//= spec/sack.md#pp-sack-6
+//= type=test
+//# A payload is taken for SACK only when its length is exactly 5 + 8 x count and every block lies in what was sent.
+//= spec/sack.md#pp-sack-7
+//= type=test
+//# User data that begins like a SACK payload is cut after 12 bytes before it is sent.
 #[test]
 fn user_data_that_looks_like_sack_is_cut_for_sending_and_kept_when_received() {
     let mut trap = sack(&[(1, 2)]);
@@ -165,6 +196,12 @@ fn user_data_that_looks_like_sack_is_cut_for_sending_and_kept_when_received() {
     assert!(pair.transfer(&trap.repeat(500), SECOND * 30) == trap.repeat(500));
 }
 
+//= spec/flow.md#pp-flow-8
+//= type=test
+//# A closed window is probed with one byte of data.
+//= spec/flow.md#pp-flow-9
+//= type=test
+//# Window probes begin after 500 milliseconds or the retransmission timeout, whichever is longer, and double up to 30 seconds.
 #[test]
 fn a_closed_window_is_probed_with_one_byte_ever_more_rarely() {
     let mut script = Script::dialled(params(), 512);
@@ -231,6 +268,9 @@ fn unanswered_probes_end_the_connection_and_answered_ones_do_not() {
     }
 }
 
+//= spec/flow.md#pp-flow-7
+//= type=test
+//# A window of 0 on an empty ACK with nothing outstanding does not close the window; the next flight is one segment.
 #[test]
 fn a_keepalive_with_window_zero_does_not_close_the_window() {
     let mut script = Script::dialled(params(), 512);
@@ -241,6 +281,12 @@ fn a_keepalive_with_window_zero_does_not_close_the_window() {
     assert_eq!(script.sent().len(), 3);
 }
 
+//= spec/delayed-ack.md#pp-ack-6
+//= type=test
+//# An ACK without data is never answered, but for a probe of a window we closed.
+//= spec/session.md#pp-ses-18
+//= type=test
+//# A segment with FIN and ACK is never answered in TIME_WAIT or after the peer's FIN.
 #[test]
 fn an_empty_ack_is_never_answered_and_fin_ack_neither() {
     let mut script = Script::dialled(params(), 512);
@@ -259,6 +305,12 @@ fn an_empty_ack_is_never_answered_and_fin_ack_neither() {
     assert!(script.wait(SECOND * 60).is_empty());
 }
 
+//= spec/session.md#pp-ses-14
+//= type=test
+//# A FIN takes one sequence number.
+//= spec/session.md#pp-ses-15
+//= type=test
+//# A FIN in order is answered with an ACK of its number plus one, after which nothing more is sent but repetitions of that ACK.
 #[test]
 fn the_references_fin_gets_one_pure_ack_and_its_repetitions_few() {
     let mut script = Script::dialled(params(), 512);
@@ -276,6 +328,9 @@ fn the_references_fin_gets_one_pure_ack_and_its_repetitions_few() {
     assert_eq!(script.ours.read(script.now, &mut [0; 9]), Ok(0));
 }
 
+//= spec/session.md#pp-ses-19
+//= type=test
+//# A FIN ahead of missing data waits for it; after 10 seconds the connection ends as truncated.
 #[test]
 fn a_fin_ahead_of_missing_data_waits_for_it_and_then_tells_that_it_is_truncated() {
     for completed in [true, false] {
@@ -342,6 +397,15 @@ fn acknowledgements_wait_for_a_second_segment_or_forty_milliseconds() {
     assert_eq!(script.sent().len(), 1, "a duplicate is acknowledged at once");
 }
 
+//= spec/coalescing.md#pp-nagle-2
+//= type=test
+//# A short tail is sent at once when nothing is unacknowledged.
+//= spec/coalescing.md#pp-nagle-3
+//= type=test
+//# A short tail behind unacknowledged data waits until all is acknowledged, a segment is full, or 40 milliseconds passed.
+//= spec/coalescing.md#pp-nagle-4
+//= type=test
+//# A connection with no_delay sends small writes at once.
 #[test]
 fn small_writes_are_gathered_unless_told_not_to() {
     for (no_delay, expected) in [(false, vec![1, 3]), (true, vec![1, 1, 1, 1])] {
@@ -356,6 +420,9 @@ fn small_writes_are_gathered_unless_told_not_to() {
     }
 }
 
+//= spec/flow.md#pp-flow-11
+//= type=test
+//# A window that was closed and opens again is announced at once.
 #[test]
 fn a_slow_reader_stops_the_writer_and_a_reading_one_starts_it_again() {
     for peer in [params(), reference_params()] {
@@ -383,6 +450,9 @@ fn a_slow_reader_stops_the_writer_and_a_reading_one_starts_it_again() {
     }
 }
 
+//= spec/flow.md#pp-flow-12
+//= type=test
+//# The announcement is repeated after 0.2 seconds and after one more second unless data comes.
 #[test]
 fn a_lost_window_update_is_repeated() {
     let small = Params { receive_buffer: 64 * 1024, ..params() };
@@ -409,6 +479,24 @@ fn a_lost_window_update_is_repeated() {
 }
 
 /// The family `receiver_scenarios` of the reference vectors.
+//= spec/reliability.md#pp-rel-3
+//= type=test
+//# A data segment carries ACK and the number of its first byte.
+//= spec/reliability.md#pp-rel-4
+//= type=test
+//# The acknowledgment field is the number of the next byte expected.
+//= spec/reliability.md#pp-rel-15
+//= type=test
+//# Data is buffered by byte range and overlaps are trimmed.
+//= spec/sack.md#pp-sack-1
+//= type=test
+//# An ACK sent while data is held beyond a hole carries SACK blocks.
+//= spec/delayed-ack.md#pp-ack-3
+//= type=test
+//# A segment out of order is acknowledged at once.
+//= spec/sack.md#pp-sack-10
+//= type=test
+//# Every out-of-order segment of a published implementation is answered with its own ACK, four at most in one batch.
 #[test]
 fn the_receiver_acknowledges_as_the_reference_does() {
     type Step = (u32, usize, u32, &'static [(u32, u32)]);

@@ -129,6 +129,9 @@ fn run(params: Params, answering: bool, steps: &[Step]) {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+    //= spec/reliability.md#pp-rel-6
+    //= type=test
+    //# An acknowledgment beyond what was sent is ignored.
     #[test]
     fn nothing_breaks_it(steps in steps(), answering in any::<bool>(), ours in any::<bool>()) {
         run(if ours { params() } else { reference_params() }, answering, &steps);

@@ -55,6 +55,9 @@ fn peers_of_ours_recognise_each_other_and_only_each_other() {
     }
 }
 
+//= spec/session.md#pp-ses-9
+//= type=test
+//# A SYN-ACK is repeated on the same schedule until something acknowledges it.
 #[test]
 fn a_lost_syn_and_a_lost_syn_ack_come_again() {
     for kind in [Flags::SYN, Flags::SYN | Flags::ACK] {
@@ -77,6 +80,10 @@ fn a_known_round_trip_time_makes_the_handshake_patient_for_less() {
     assert_eq!(pair.now.saturating_since(started), Duration::from_millis(300 + 30));
 }
 
+//= spec/session.md#pp-ses-8
+//= type=test
+//# A SYN without an answer is repeated at most five times, first after 1 second when the round-trip time is not known, then after
+//# twice as long each time up to 8 seconds.
 #[test]
 fn a_dial_into_silence_ends() {
     let mut pair = Pair::new(params(), params(), link(), 1);
@@ -87,6 +94,9 @@ fn a_dial_into_silence_ends() {
     assert!(pair.a.is_gone());
 }
 
+//= spec/session.md#pp-ses-11
+//= type=test
+//# Data that overtakes the SYN-ACK is kept, up to 16 segments, and delivered after it.
 #[test]
 fn a_server_that_speaks_first_loses_nothing_with_the_syn_ack() {
     for a in [params(), reference_params()] {
@@ -133,6 +143,15 @@ fn close_cleanly(mut pair: Pair) -> Pair {
     pair
 }
 
+//= spec/coalescing.md#pp-nagle-5
+//= type=test
+//# A held tail is sent before the FIN.
+//= spec/coalescing.md#pp-nagle-1
+//= type=test
+//# A full segment is sent at once.
+//= spec/session.md#pp-ses-13
+//= type=test
+//# A FIN is sent only after all data before it was acknowledged.
 #[test]
 fn finishing_delivers_everything_and_then_the_end() {
     for peer in [params(), reference_params()] {
@@ -176,6 +195,9 @@ fn both_finish_at_once() {
     }
 }
 
+//= spec/session.md#pp-ses-16
+//= type=test
+//# A FIN is repeated with the retransmission timeout's backoff, five times and for 10 seconds at most.
 #[test]
 fn a_fin_that_nobody_answers_ends_after_six_sends() {
     let mut pair = Pair::connected(params(), params(), link(), 1);
@@ -187,6 +209,9 @@ fn a_fin_that_nobody_answers_ends_after_six_sends() {
     assert!((5..=6).contains(&(pair.sent[0] - before)));
 }
 
+//= spec/session.md#pp-ses-26
+//= type=test
+//# Data written before the end that the peer did not acknowledge is reported to its writer as not delivered.
 #[test]
 fn data_behind_the_peers_fin_is_an_error_of_the_writer() {
     let mut pair = Pair::connected(params(), params(), link(), 1);
@@ -216,6 +241,9 @@ fn a_reply_read_just_before_the_fin_counts_as_delivered() {
     assert_eq!(closed(&pair, Side::B), Some(CloseReason::Finished));
 }
 
+//= spec/session.md#pp-ses-22
+//= type=test
+//# An RST on a known 4-tuple from the authenticated peer ends the connection at once.
 #[test]
 fn a_reset_ends_the_other_side_and_is_sent_once() {
     let mut pair = Pair::connected(params(), params(), link(), 1);
@@ -246,6 +274,9 @@ fn who_lets_go_after_the_peers_end_still_acknowledges_it() {
     assert!(pair.b().is_gone());
 }
 
+//= spec/session.md#pp-ses-23
+//= type=test
+//# An RST in SYN_SENT means that the dial was refused.
 #[test]
 fn a_refused_dial_is_told() {
     let mut pair = Pair::new(params(), params(), link(), 1);
@@ -257,6 +288,12 @@ fn a_refused_dial_is_told() {
     assert!(pair.a.is_gone());
 }
 
+//= spec/reliability.md#pp-rel-13
+//= type=test
+//# A connection ends when a segment was sent eight times without an acknowledgement.
+//= spec/reliability.md#pp-rel-14
+//= type=test
+//# The peer is told the end after eight sends by RST.
 #[test]
 fn a_peer_that_vanished_is_given_up_after_eight_transmissions() {
     let mut pair = Pair::connected(params(), params(), link(), 1);
@@ -268,6 +305,15 @@ fn a_peer_that_vanished_is_given_up_after_eight_transmissions() {
     assert_eq!(pair.sent[0] - before, 8 + 1, "eight transmissions and an RST");
 }
 
+//= spec/keepalive.md#pp-ka-1
+//= type=test
+//# An established connection on which nothing was sent for 30 seconds sends an empty ACK.
+//= spec/keepalive.md#pp-ka-3
+//= type=test
+//# A connection whose peer was silent for 120 seconds is closed.
+//= spec/keepalive.md#pp-ka-5
+//= type=test
+//# A keepalive is not answered.
 #[test]
 fn idle_connections_live_by_keepalives_and_die_without() {
     let mut pair = Pair::connected(params(), params(), link(), 1);
@@ -282,6 +328,9 @@ fn idle_connections_live_by_keepalives_and_die_without() {
     }
 }
 
+//= spec/session.md#pp-ses-10
+//= type=test
+//# A repeated SYN is answered with the numbers of the first answer.
 #[test]
 fn a_repeated_syn_is_answered_with_the_first_numbers() {
     let mut pair = Pair::connected(params(), params(), link(), 1);
@@ -300,6 +349,9 @@ fn a_repeated_syn_is_answered_with_the_first_numbers() {
     assert!(pair.is_connected());
 }
 
+//= spec/session.md#pp-ses-7
+//= type=test
+//# A SYN-ACK that acknowledges another number is answered with RST and one more SYN, once.
 #[test]
 fn a_stale_syn_ack_is_reset_and_the_syn_repeated_once() {
     let mut pair = Pair::new(params(), params(), link(), 1);
@@ -315,6 +367,9 @@ fn a_stale_syn_ack_is_reset_and_the_syn_repeated_once() {
     assert_eq!(sent, [1, 8, 1], "SYN, RST, SYN");
 }
 
+//= spec/session.md#pp-ses-21
+//= type=test
+//# A new SYN on the 4-tuple of a connection that only rests begins a new connection.
 #[test]
 fn only_a_resting_connection_is_replaced_by_a_new_syn() {
     let mut pair = Pair::connected(params(), params(), link(), 1);

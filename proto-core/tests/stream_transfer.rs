@@ -14,6 +14,15 @@ fn bad_link() -> Link {
     Link { loss: 20, reorder: 50, duplicate: 10, ..Link::with_delay(Duration::from_millis(10)) }
 }
 
+//= spec/session.md#pp-ses-3
+//= type=test
+//# A dial sends SYN with a sequence number of its own choice and no acknowledgment.
+//= spec/session.md#pp-ses-5
+//= type=test
+//# A SYN that is admitted is answered with SYN and ACK, acknowledging the SYN's number plus one.
+//= spec/session.md#pp-ses-6
+//= type=test
+//# The dialler is established when a SYN-ACK acknowledges its own number plus one, and answers with ACK.
 #[test]
 fn a_small_message_arrives_at_once() {
     let mut pair = Pair::connected(params(), params(), Link::with_delay(Duration::from_millis(5)), 1);
@@ -23,6 +32,9 @@ fn a_small_message_arrives_at_once() {
     assert!(pair.events[1].contains(&StreamEvent::Readable));
 }
 
+//= spec/reliability.md#pp-rel-1
+//= type=test
+//# Sequence numbers count bytes and wrap at 2^32; they are compared as serial numbers.
 #[test]
 fn sequence_numbers_wrap_in_both_directions() {
     let data = pattern(300_000);
@@ -49,6 +61,9 @@ fn sequence_numbers_wrap_in_both_directions() {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    //= spec/reliability.md#pp-rel-2
+    //= type=test
+    //# Bytes are delivered in order, each once, whatever arrived in which order.
     #[test]
     fn five_megabytes_survive_loss_reordering_and_duplication(seed in any::<u64>(), ours in any::<bool>()) {
         let data = pattern(5_000_000);

@@ -323,6 +323,12 @@ fn rotation_is_bound_to_the_new_key_and_the_old_one_is_worthless() {
     assert_eq!(world.once(&json!({"type": "get_key_info", "node_id": 1}))["rotate_count"], 1);
 }
 
+//= spec/addressing.md#pp-addr-2
+//= type=test
+//# Network 0 is the backbone, which every node is in.
+//= spec/addressing.md#pp-addr-11
+//= type=test
+//# A node has one number, which is the same in every network it joined.
 #[test]
 fn networks_by_token_and_open() {
     let mut world = World::new();

@@ -54,6 +54,9 @@ fn port_seven_echoes() {
     assert_eq!(echoed, data);
 }
 
+//= spec/session.md#pp-ses-12
+//= type=test
+//# A SYN to a port nobody listens on is answered with RST, if its sender is admitted.
 #[test]
 fn dials_end_with_their_reason() {
     let mut net = Net::trusting(4, 3, Link::default());

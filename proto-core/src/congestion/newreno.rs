@@ -24,17 +24,23 @@ impl NewReno {
     /// At the initial window of 10 segments.
     #[must_use]
     pub const fn new(settings: Settings) -> Self {
+        //= spec/congestion.md#pp-cc-1
+        //# The initial congestion window is 10 segments.
         Self { settings, window: INITIAL_SEGMENTS * settings.mss, ssthresh: u64::MAX, credit: 0 }
     }
 
     /// Half of what was in flight, at least two segments.
     fn halved(&self, in_flight: u64) -> u64 {
+        //= spec/congestion.md#pp-cc-6
+        //# A loss found by acknowledgements halves what was in flight to get threshold and window, at least two segments.
         (in_flight / 2).max(MINIMUM_SEGMENTS * self.settings.mss)
     }
 
     /// One segment per window of acknowledged bytes (RFC 3465 section 2.1).
     fn avoid(&mut self, bytes: u64) {
         self.credit += bytes;
+        //= spec/congestion.md#pp-cc-4
+        //# In congestion avoidance the window grows by one segment for each window of acknowledged bytes.
         if self.credit >= self.window {
             self.credit -= self.window;
             self.window += self.settings.mss;
@@ -53,15 +59,22 @@ impl Algorithm for NewReno {
     }
 
     fn on_ack(&mut self, acked: Acked) {
+        //= spec/congestion.md#pp-cc-9
+        //# The window does not grow while the application, and not the window, holds the sender back.
         if !acked.window_limited {
             return;
         }
         if self.window < self.ssthresh {
             let limit = self.settings.slow_start_limit.map_or(u64::MAX, |segments| segments * self.settings.mss);
+            //= spec/congestion.md#pp-cc-3
+            //# In slow start the window grows by the bytes acknowledged, at most two segments for each ACK of a peer that is not known to be
+            //# ours.
             self.window += acked.bytes.min(limit);
         } else {
             self.avoid(acked.bytes);
         }
+        //= spec/congestion.md#pp-cc-2
+        //# The congestion window toward a peer that is not known to be ours is at most 1 MiB.
         self.window = self.window.min(self.settings.maximum.max(self.settings.mss));
     }
 
@@ -71,6 +84,10 @@ impl Algorithm for NewReno {
         self.credit = 0;
     }
 
+    //= spec/congestion.md#pp-cc-7
+    //# A retransmission timeout sets the threshold to half of what was in flight, at least two segments, and the window to one segment.
+    //= spec/congestion.md#pp-cc-8
+    //# Repeated timeouts of one segment halve the threshold once.
     fn on_timeout(&mut self, in_flight: u64, first: bool) {
         // RFC 5681 section 3.1: repeated timeouts of one segment halve the threshold once.
         if first {

@@ -33,6 +33,8 @@ impl Pacer {
         };
         let starting = self.rate == 0;
         self.refill(now);
+        //= spec/congestion.md#pp-cc-10
+        //# Segments are spaced over the round-trip time, two windows a round trip in slow start and 1.25 after it.
         let per_window = if slow_start { 2 * window } else { window + window / 4 };
         let micros = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
         self.rate = (per_window.saturating_mul(MICROS_PER_SECOND) / micros).max(1);

@@ -8,6 +8,13 @@ fn acked(bytes: u64) -> Acked {
     Acked { bytes, window_limited: true }
 }
 
+//= spec/congestion.md#pp-cc-3
+//= type=test
+//# In slow start the window grows by the bytes acknowledged, at most two segments for each ACK of a peer that is not known to be
+//# ours.
+//= spec/congestion.md#pp-cc-1
+//= type=test
+//# The initial congestion window is 10 segments.
 #[test]
 fn slow_start_counts_bytes_and_at_most_two_segments_an_ack() {
     let mut control = Controller::new_reno(SETTINGS);
@@ -21,6 +28,9 @@ fn slow_start_counts_bytes_and_at_most_two_segments_an_ack() {
     assert_eq!(control.window(), 20_500);
 }
 
+//= spec/congestion.md#pp-cc-9
+//= type=test
+//# The window does not grow while the application, and not the window, holds the sender back.
 #[test]
 fn nothing_grows_while_the_application_is_the_limit() {
     let mut control = Controller::new_reno(SETTINGS);
@@ -28,6 +38,9 @@ fn nothing_grows_while_the_application_is_the_limit() {
     assert_eq!(control.window(), 10_000);
 }
 
+//= spec/congestion.md#pp-cc-4
+//= type=test
+//# In congestion avoidance the window grows by one segment for each window of acknowledged bytes.
 #[test]
 fn avoidance_adds_one_segment_a_window_and_stops_at_the_maximum() {
     let mut control = Controller::new_reno(SETTINGS);
@@ -43,6 +56,24 @@ fn avoidance_adds_one_segment_a_window_and_stops_at_the_maximum() {
     assert_eq!(control.window(), SETTINGS.maximum);
 }
 
+//= spec/congestion.md#pp-cc-6
+//= type=test
+//# A loss found by acknowledgements halves what was in flight to get threshold and window, at least two segments.
+#[test]
+fn a_loss_halves_what_was_in_flight_and_leaves_two_segments() {
+    let mut control = Controller::new_reno(SETTINGS);
+    control.on_loss(9000);
+    assert_eq!((control.window(), control.ssthresh()), (4500, 4500));
+    control.on_loss(1000);
+    assert_eq!((control.window(), control.ssthresh()), (2000, 2000));
+}
+
+//= spec/congestion.md#pp-cc-7
+//= type=test
+//# A retransmission timeout sets the threshold to half of what was in flight, at least two segments, and the window to one segment.
+//= spec/congestion.md#pp-cc-8
+//= type=test
+//# Repeated timeouts of one segment halve the threshold once.
 #[test]
 fn a_timeout_collapses_to_one_segment_and_halves_the_threshold_once() {
     let mut control = Controller::new_reno(SETTINGS);
@@ -53,6 +84,9 @@ fn a_timeout_collapses_to_one_segment_and_halves_the_threshold_once() {
     assert!(control.in_slow_start());
 }
 
+//= spec/congestion.md#pp-cc-10
+//= type=test
+//# Segments are spaced over the round-trip time, two windows a round trip in slow start and 1.25 after it.
 #[test]
 fn the_pacer_spreads_a_window_over_a_round_trip_in_bursts() {
     let mut pacer = Pacer::default();

@@ -89,6 +89,8 @@ impl SecureChannel {
         secret: &ExchangeSecret,
         peer: &[u8; 32],
     ) -> Result<Self, ChannelError> {
+        //= spec/secure-channel.md#pp-chan-1
+        //# Each side sends its raw X25519 public key of 32 bytes, the dialler first.
         let shared = crypto.exchange.agree(secret, peer).ok_or(ChannelError::LowOrderKey)?;
         let key = crypto.aead.key(secure_channel_key(&shared).expose());
         Ok(Self { key, role, sealed: 0, opened: None, failed: false })
@@ -107,6 +109,10 @@ impl SecureChannel {
         let frame = out.get_mut(start..).unwrap_or_default();
         header.emit(frame).map_err(|_| ChannelError::TooLong)?;
         let data = frame.get_mut(FRAME_HEADER_LEN..).unwrap_or_default();
+        //= spec/secure-channel.md#pp-chan-3
+        //# A frame is a length, a nonce of 12 bytes, the ciphertext and the tag; the associated data are the nonce's first 4 bytes.
+        //= spec/secure-channel.md#pp-chan-6
+        //# Counters begin at 1 when sent; a first counter of 0 is received as well.
         let tag = self.key.seal_in_place(&header.nonce, &header.prefix(), data).map_err(|_| ChannelError::TooLong)?;
         out.extend_from_slice(&tag);
         self.sealed = counter;
@@ -148,6 +154,8 @@ impl SecureChannel {
             return Err(ChannelError::WrongRole);
         }
         // The draft starts at 0, the reference at 1; after that there is exactly one next frame.
+        //= spec/secure-channel.md#pp-chan-5
+        //# A frame with the own prefix, out of order, repeated or forged ends the channel.
         let in_order = self.opened.map_or(counter <= 1, |last| last.checked_add(1) == Some(counter));
         if !in_order {
             return Err(ChannelError::OutOfOrder);
@@ -221,6 +229,8 @@ impl AuthVerifier {
         key: &PublicKey,
         unix_seconds: u64,
     ) -> Result<(), AuthError> {
+        //= spec/secure-channel.md#pp-chan-8
+        //# An authentication is accepted once, and only within 5 seconds of the own clock.
         if auth.timestamp.abs_diff(unix_seconds) > AUTH_SKEW_SECONDS {
             return Err(AuthError::Skew);
         }

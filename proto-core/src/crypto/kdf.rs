@@ -19,6 +19,10 @@ pub fn secure_channel_key(shared: &SharedSecret) -> ChannelKey {
 
 fn expand(shared: &SharedSecret, info: &[u8]) -> Zeroizing<[u8; SECRET_LEN]> {
     let mut key = Zeroizing::new([0; SECRET_LEN]);
+    //= spec/exchange.md#pp-kex-3
+    //# The session key is HKDF-SHA256 of the shared secret with an empty salt and the info `pilot-tunnel-v1`.
+    //= spec/secure-channel.md#pp-chan-2
+    //# The channel's key is HKDF-SHA256 of the shared secret with an empty salt and the info `pilot-secure-v1`.
     let expanded = Hkdf::<Sha256>::new(None, shared.expose()).expand(info, key.as_mut());
     debug_assert!(expanded.is_ok(), "one hash length is never too much for HKDF");
     key

@@ -14,12 +14,16 @@ impl NoncePrefix {
     /// A prefix from 31 of the 32 `random` bits. The top bit is set by whoever has the larger ID, so the two ends of a key never share a prefix.
     #[must_use]
     pub const fn for_direction(random: u32, own: NodeId, peer: NodeId) -> Self {
+        //= spec/nonces.md#pp-nonce-5
+        //# The prefix is drawn once for each key and keeps the top bit set when the own node is the larger of the two, clear otherwise.
         let bits = if own.0 > peer.0 { random | DIRECTION } else { random & !DIRECTION };
         Self(bits.to_be_bytes())
     }
 
     /// The nonce of this prefix and `counter`.
     #[must_use]
+    //= spec/nonces.md#pp-nonce-1
+    //# A nonce is a prefix of 4 bytes and a counter of 8 bytes, big-endian.
     pub const fn nonce(self, counter: u64) -> [u8; NONCE_LEN] {
         let [p0, p1, p2, p3] = self.0;
         let [c0, c1, c2, c3, c4, c5, c6, c7] = counter.to_be_bytes();
@@ -38,6 +42,9 @@ impl NoncePrefix {
 mod tests {
     use super::*;
 
+    //= spec/nonces.md#pp-nonce-5
+    //= type=test
+    //# The prefix is drawn once for each key and keeps the top bit set when the own node is the larger of the two, clear otherwise.
     #[test]
     fn directions_never_share_a_prefix() {
         for random in [0, 1, u32::MAX, 0x8000_0000, 0x7FFF_FFFF] {

@@ -142,6 +142,10 @@ impl KeyAgreement for RustCrypto {
     fn agree(&self, secret: &ExchangeSecret, peer: &[u8; 32]) -> Option<SharedSecret> {
         let secret = x25519_dalek::StaticSecret::from(*secret.expose());
         let shared = secret.diffie_hellman(&x25519_dalek::PublicKey::from(*peer));
+        //= spec/exchange.md#pp-kex-1
+        //# The shared secret is X25519 of the own private and the peer's public key.
+        //= spec/exchange.md#pp-kex-2
+        //# An all-zero shared secret is refused.
         shared.was_contributory().then(|| SharedSecret::from_bytes(*shared.as_bytes()))
     }
 }
@@ -188,6 +192,12 @@ mod tests {
         assert_eq!(&data, b"plain text of some length");
     }
 
+    //= spec/exchange.md#pp-kex-1
+    //= type=test
+    //# The shared secret is X25519 of the own private and the peer's public key.
+    //= spec/exchange.md#pp-kex-2
+    //= type=test
+    //# An all-zero shared secret is refused.
     #[test]
     fn agreement_matches_rfc_7748_and_refuses_low_order_points() {
         let a = ExchangeSecret::from_bytes(hex!("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"));
@@ -201,6 +211,9 @@ mod tests {
         assert!(exchange.agree(&a, &[0; 32]).is_none() && exchange.agree(&a, &one).is_none());
     }
 
+    //= spec/exchange.md#pp-kex-7
+    //= type=test
+    //# A PILA is verified with the known identity key, strictly: non-canonical signatures and low-order points are refused.
     #[test]
     fn verification_is_strict() {
         let signature = rust_crypto().signature;

@@ -24,7 +24,13 @@ impl ReplayWindow {
     /// `counter` was not seen and is not 256 or more behind the highest.
     #[must_use]
     pub fn is_fresh(&self, counter: u64) -> bool {
+        //= spec/nonces.md#pp-nonce-4
+        //# A counter of 0 is received like any other.
         let Some(highest) = self.highest else { return true };
+        //= spec/nonces.md#pp-nonce-6
+        //# A counter is refused when it was seen before under its key and prefix.
+        //= spec/nonces.md#pp-nonce-7
+        //# A counter 256 or more behind the highest of its key and prefix is refused.
         counter > highest || (highest - counter < REPLAY_WINDOW as u64 && !self.contains(counter))
     }
 
@@ -114,11 +120,18 @@ impl ReplaySet {
     /// Marks the frame as seen, and says whether it was fresh. An unknown prefix retires the one unused for longest when there is no room.
     pub fn accept(&mut self, prefix: NoncePrefix, counter: u64) -> ReplayVerdict {
         let clock = self.clock + 1;
+        //= spec/nonces.md#pp-nonce-10
+        //# Each prefix under a key has its own window.
+        //= spec/nonces.md#pp-nonce-14
+        //# The receiver takes the nonce from the frame and relies on no prefix.
         if let Some(live) = self.live.iter_mut().find(|live| live.prefix == prefix) {
             if !live.window.accept(counter) {
                 return ReplayVerdict::Replayed;
             }
             live.last_used = clock;
+        //= spec/nonces.md#pp-nonce-11
+        //# Eight prefixes are live under a key; the one unused for longest is retired for another, and a retired prefix is never accepted
+        //# again.
         } else if self.retired.contains(&prefix) {
             return ReplayVerdict::Replayed;
         } else if !self.make_room() {
@@ -163,6 +176,18 @@ impl ReplaySet {
 mod tests {
     use super::*;
 
+    //= spec/nonces.md#pp-nonce-4
+    //= type=test
+    //# A counter of 0 is received like any other.
+    //= spec/nonces.md#pp-nonce-6
+    //= type=test
+    //# A counter is refused when it was seen before under its key and prefix.
+    //= spec/nonces.md#pp-nonce-7
+    //= type=test
+    //# A counter 256 or more behind the highest of its key and prefix is refused.
+    //= spec/nonces.md#pp-nonce-8
+    //= type=test
+    //# A replay window remembers 256 counters.
     #[test]
     fn window_answers_as_the_vectors_require() {
         let scenarios: [(&[u64], &[bool]); 7] = [
@@ -188,6 +213,10 @@ mod tests {
         assert!(!window.accept(u64::MAX - 256));
     }
 
+    //= spec/nonces.md#pp-nonce-11
+    //= type=test
+    //# Eight prefixes are live under a key; the one unused for longest is retired for another, and a retired prefix is never accepted
+    //# again.
     #[test]
     fn a_retired_prefix_never_comes_back() {
         let mut set = ReplaySet::new();
@@ -200,6 +229,9 @@ mod tests {
         assert_eq!(set.accept(prefix(1), 2), ReplayVerdict::Replayed);
     }
 
+    //= spec/nonces.md#pp-nonce-12
+    //= type=test
+    //# When 1024 retired prefixes are remembered under a key, a new prefix is refused and the own key is replaced.
     #[test]
     fn prefixes_run_out_instead_of_being_forgotten() {
         let mut set = ReplaySet::new();

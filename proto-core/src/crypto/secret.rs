@@ -9,6 +9,8 @@ pub const SECRET_LEN: usize = 32;
 macro_rules! secret {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
+        //= spec/exchange.md#pp-kex-4
+        //# Shared secrets and keys are wiped from memory when they are no longer needed.
         pub struct $name(Zeroizing<[u8; SECRET_LEN]>);
 
         impl $name {

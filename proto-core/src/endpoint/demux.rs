@@ -58,6 +58,8 @@ impl Endpoint {
     }
 
     fn handle_frame(&mut self, route: Route, relayed_from: Option<NodeId>, data: &mut [u8]) {
+        //= spec/exchange.md#pp-kex-26
+        //# A PILA whose relayed envelope names another sender is dropped.
         let claims = |sender: NodeId| relayed_from.is_none_or(|outer| outer == sender);
         match Frame::parse(data) {
             Ok(Frame::Secure(frame)) if claims(frame.sender) => {
@@ -72,6 +74,8 @@ impl Endpoint {
             }
             Ok(Frame::Plaintext(packet)) => self.handle_plaintext(route, relayed_from, packet),
             // A punch only opens the sender's NAT; it proves nothing (data-plane section 3.4).
+            //= spec/frames.md#pp-frame-10
+            //# A PILP frame creates no state, answers nothing and changes no address.
             Ok(Frame::Punch { .. }) => self.drops.count("punch_received"),
             Ok(_) => self.drops.count("relayed_sender_mismatch"),
             Err(_) => self.drops.count("frame_unusable"),
@@ -106,6 +110,8 @@ impl Endpoint {
             _ if header.dst.node != own => self.drops.count("packet_for_another_node"),
             Protocol::Stream => self.handle_stream_packet(sender, header, payload),
             Protocol::Datagram => self.handle_datagram_packet(sender, header, payload),
+            //= spec/packet.md#pp-pkt-10
+            //# A packet of an unknown protocol is ignored.
             Protocol::Other(_) => self.drops.count("unknown_protocol"),
         }
     }
@@ -136,6 +142,8 @@ impl Endpoint {
             self.drops.count("no_such_stream");
             // A peer of ours that sends data into nothing, after a restart here, need not wait for its own timeout (RFC 9293 section 3.10.7.1).
             // The reference is left in silence, as it leaves us (data-plane section 6.12).
+            //= spec/session.md#pp-ses-25
+            //# Packets other than SYN for an unknown connection of a published implementation get no answer.
             let ours = self.peers.get_mut(&sender).filter(|peer| peer.ours);
             if !payload.is_empty() && ours.is_some_and(|peer| peer.pongs.take(now)) && self.trusts(sender) {
                 self.send_reset(sender, header);

@@ -59,6 +59,8 @@ impl Endpoint {
 
     /// Below 2^31: the reference compares SACK edges without wrap (data-plane section 6.2).
     pub(super) fn initial_sequence(&mut self) -> SeqNumber {
+        //= spec/session.md#pp-ses-4
+        //# The initial sequence number is random and below 2^31.
         SeqNumber(self.rng.next_u32() >> 1)
     }
 
@@ -80,6 +82,10 @@ impl Endpoint {
     /// Sets everything in motion that a packet to `node` needs: its key, where it is, a session, a path.
     pub(super) fn reach(&mut self, node: NodeId) -> Result<(), DialError> {
         let own = self.node.ok_or(DialError::NotRegistered)?;
+        //= spec/addressing.md#pp-addr-8
+        //# Node 0 means unassigned and is never dialled.
+        //= spec/addressing.md#pp-addr-9
+        //# The node 0xFFFFFFFF means all members of a network and never appears as the destination of a packet we send.
         if node == own || node == NodeId::UNASSIGNED || node == NodeId::BROADCAST {
             return Err(DialError::InvalidTarget);
         }
@@ -208,6 +214,8 @@ impl Endpoint {
                 stream.dialling && stream.local_port == header.dst_port && stream.remote.port == header.src_port
             })
         })?;
+        //= spec/session.md#pp-ses-29
+        //# A SYN-ACK from the backbone address of a peer dialled in another network is taken.
         self.streams.rename_remote(id, SocketAddress::new(header.src, header.src_port));
         Some(id)
     }

@@ -154,6 +154,8 @@ impl Endpoint {
         }
         self.with_peer(sender, |peer| {
             peer.last_route = peer.last_route.or(Some(route));
+            //= spec/exchange.md#pp-kex-23
+            //# A sealed frame from a trusted peer for which there is no session is answered with a PILA, at most every 3 seconds.
             peer.tunnel.request_exchange_on_unknown(now);
         });
     }

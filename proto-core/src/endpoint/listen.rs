@@ -113,6 +113,8 @@ impl Endpoint {
             return self.drops.count("syn_rate_limited");
         }
         if !self.has_room(node, port, trusted) {
+            //= spec/session.md#pp-ses-12
+            //# A SYN to a port nobody listens on is answered with RST, if its sender is admitted.
             return self.refuse(node, header);
         }
         let owner = match port {
@@ -130,6 +132,8 @@ impl Endpoint {
         let host = matches!(owner, Owner::Host);
         let is_trust = matches!(owner, Owner::TrustReceiver { .. });
         let remote = SocketAddress::new(header.src, header.src_port);
+        //= spec/session.md#pp-ses-28
+        //# As responder the source address is the destination of the SYN.
         let id = self.streams.insert(connection, header.dst, port, remote, owner);
         if host {
             if let Some(stream) = self.streams.get_mut(id) {

@@ -377,6 +377,8 @@ impl Endpoint {
     pub(super) fn send_punches(&mut self, route: Route) {
         let Some((via, to, 0)) = destination(route, &self.config.beacons) else { return };
         let mut bytes = [0; 8];
+        //= spec/frames.md#pp-frame-11
+        //# A PILP we send carries our node, three copies for each punch command that is obeyed.
         if let Ok(len) = (Frame::Punch { sender: self.node }).emit(&mut bytes) {
             for _ in 0..3 {
                 self.send_raw(via, to, bytes.get(..len).unwrap_or_default().to_vec());

@@ -60,6 +60,8 @@ impl Stream {
 }
 
 /// What a stream is found by: local port and full remote address (data-plane section 6.1).
+//= spec/session.md#pp-ses-1
+//# A connection is found by the local port, the full remote address and the remote port.
 type Tuple = (u16, SocketAddress);
 
 /// All streams of an endpoint.

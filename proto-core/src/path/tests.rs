@@ -187,6 +187,9 @@ fn a_frame_carried_from_a_strangers_address_moves_nothing() {
     assert!(!probes(&world.a.actions, |r| r == stranger).is_empty(), "it is asked");
 }
 
+//= spec/keepalive.md#pp-ka-6
+//= type=test
+//# A direct path without a send for 25 seconds gets a packet that keeps the NAT mapping, while the peer was used within 2 minutes.
 #[test]
 fn an_idle_direct_way_is_kept_open_and_an_abandoned_one_is_not() {
     for ours in [true, false] {
@@ -369,6 +372,10 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 proptest! {
+    //= spec/frames.md#pp-frame-16
+    //= type=test
+    //# No received datagram makes the endpoint send more than three times its bytes to an address that is neither proven nor chosen by
+    //# us.
     #[test]
     fn unproven_addresses_get_three_times_what_they_sent(happenings in prop::collection::vec(happening(), 1..200)) {
         // No relay, so that no punch is asked for and every address is a stranger's.

@@ -132,6 +132,8 @@ impl PathSet {
 
     /// Keepalives are for direct ways only; the beacon hears from us anyway.
     fn keepalive_due(&self) -> Option<Timestamp> {
+        //= spec/keepalive.md#pp-ka-6
+        //# A direct path without a send for 25 seconds gets a packet that keeps the NAT mapping, while the peer was used within 2 minutes.
         let last_used = self.last_used.filter(|_| self.selected.is_some_and(Route::is_direct))?;
         Some(self.last_sent + self.config.keepalive).filter(|&at| at < last_used + IDLE_AFTER)
     }

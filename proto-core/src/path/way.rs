@@ -79,6 +79,9 @@ impl Way {
 
     /// The anti-amplification rule (RFC 9000 section 8): free once proven or chosen, else a multiple of what came from there.
     pub(super) fn may_send(&self, bytes: usize) -> bool {
+        //= spec/frames.md#pp-frame-16
+        //# No received datagram makes the endpoint send more than three times its bytes to an address that is neither proven nor chosen by
+        //# us.
         let allowance = self.received.saturating_mul(ANTI_AMPLIFICATION_FACTOR);
         self.is_chosen() || self.standing != Standing::Unproven || self.sent.saturating_add(count(bytes)) <= allowance
     }

@@ -34,6 +34,12 @@ impl AckPolicy {
         self.waiting += 1;
         self.run = self.run.saturating_add(1);
         let bulk = peer_is_ours && self.run >= BULK_RUN;
+        //= spec/delayed-ack.md#pp-ack-1
+        //# Every second data segment is acknowledged at once.
+        //= spec/delayed-ack.md#pp-ack-2
+        //# A single data segment is acknowledged within 40 milliseconds.
+        //= spec/delayed-ack.md#pp-ack-8
+        //# A peer of ours that sends in bulk gets one acknowledgement for eight segments or after 5 milliseconds.
         if self.waiting >= if bulk { BULK_SEGMENTS } else { SEGMENTS } {
             self.owe();
             return None;
@@ -44,6 +50,8 @@ impl AckPolicy {
     /// A segment arrived out of order. The reference counts duplicate acknowledgements, so it gets one for each.
     pub(super) fn out_of_order(&mut self, peer_is_ours: bool) {
         self.run = 0;
+        //= spec/sack.md#pp-sack-10
+        //# Every out-of-order segment of a published implementation is answered with its own ACK, four at most in one batch.
         self.owed = if peer_is_ours { 1 } else { (self.owed + 1).min(MAX_DUPLICATES) };
     }
 

@@ -8,6 +8,8 @@ use core::time::Duration;
 /// Without any progress for this long, `finish` gives up; and our FIN is repeated for this long at most.
 const LINGER: Duration = Duration::from_secs(10);
 /// How long the numbers rest after the end.
+//= spec/session.md#pp-ses-20
+//# TIME_WAIT lasts 10 seconds.
 const REST: Duration = Duration::from_secs(10);
 /// Our FIN is sent once and repeated this often.
 const FIN_REPEATS: u8 = 5;
@@ -42,6 +44,8 @@ impl Connection {
     pub fn abort(&mut self, reason: CloseReason) {
         let told_peer = self.handshake_was_sent()
             && matches!(self.state, State::SynSent | State::SynReceived | State::Established | State::FinWait);
+        //= spec/reliability.md#pp-rel-14
+        //# The peer is told the end after eight sends by RST.
         if self.cut(reason) {
             self.reset_owed = told_peer;
         }
@@ -49,6 +53,12 @@ impl Connection {
 
     pub(super) fn on_reset(&mut self, segment: &Segment<'_>) {
         // The reference sends zeros, so nothing can be checked (data-plane section 6.12); but an RST that names another SYN is not ours.
+        //= spec/session.md#pp-ses-22
+        //# An RST on a known 4-tuple from the authenticated peer ends the connection at once.
+        //= spec/session.md#pp-ses-23
+        //# An RST in SYN_SENT means that the dial was refused.
+        //= spec/session.md#pp-ses-24
+        //# An RST in SYN_SENT that acknowledges another SYN is ignored.
         let foreign = self.state == State::SynSent && segment.ack.0 != 0 && segment.ack != self.handshake.isn + 1;
         if !foreign && self.cut(CloseReason::Reset) {
             self.reset_owed = false;
@@ -77,6 +87,8 @@ impl Connection {
             if delivered && self.finishing {
                 self.events.finished();
             }
+            //= spec/session.md#pp-ses-26
+            //# Data written before the end that the peer did not acknowledge is reported to its writer as not delivered.
             self.end(if delivered { CloseReason::Finished } else { CloseReason::Unsent });
             self.timers.set(StreamTimer::Linger, now + REST);
         }
@@ -84,6 +96,8 @@ impl Connection {
 
     /// The peer's FIN is here and data before it is not: it may still come for a while.
     pub(super) fn await_missing(&mut self, now: Timestamp) {
+        //= spec/session.md#pp-ses-19
+        //# A FIN ahead of missing data waits for it; after 10 seconds the connection ends as truncated.
         self.timers.start(StreamTimer::Linger, now + LINGER);
     }
 
@@ -119,6 +133,10 @@ impl Connection {
     }
 
     /// Silence for the idle timeout: say goodbye to whoever may be there.
+    //= spec/keepalive.md#pp-ka-3
+    //# A connection whose peer was silent for 120 seconds is closed.
+    //= spec/keepalive.md#pp-ka-4
+    //# An idle timeout closes with FIN.
     pub(super) fn on_idle_timer(&mut self, now: Timestamp) {
         match self.state {
             State::Established => {
@@ -133,6 +151,8 @@ impl Connection {
 
     /// Everything is acknowledged and the host is done: the FIN is due.
     pub(super) fn fin_is_due(&self) -> bool {
+        //= spec/session.md#pp-ses-13
+        //# A FIN is sent only after all data before it was acknowledged.
         self.finishing && self.state == State::Established && self.out.buffer.len() == 0
     }
 
@@ -153,6 +173,8 @@ impl Connection {
         self.timers.set(StreamTimer::Retransmission, now + self.out.rto().saturating_mul(backoff));
         let ack = if self.peer_is_ours() { self.acknowledgment() } else { crate::seq::SeqNumber(0) };
         Some(SegmentHeader {
+            //= spec/session.md#pp-ses-17
+            //# A segment with both FIN and ACK is never sent.
             flags: Flags::FIN,
             seq: self.out.seq(self.out.next),
             ack,
@@ -163,6 +185,8 @@ impl Connection {
     }
 
     pub(super) fn on_fin_timer(&mut self) {
+        //= spec/session.md#pp-ses-16
+        //# A FIN is repeated with the retransmission timeout's backoff, five times and for 10 seconds at most.
         if self.fins_sent > FIN_REPEATS {
             self.give_up_on_fin();
         } else {

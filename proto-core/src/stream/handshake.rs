@@ -174,6 +174,10 @@ impl Connection {
             }
             return;
         }
+        //= spec/session.md#pp-ses-6
+        //# The dialler is established when a SYN-ACK acknowledges its own number plus one, and answers with ACK.
+        //= spec/session.md#pp-ses-7
+        //# A SYN-ACK that acknowledges another number is answered with RST and one more SYN, once.
         if segment.ack != self.handshake.isn + 1 {
             if !core::mem::replace(&mut self.handshake.restarted, true) {
                 self.reset_owed = true;
@@ -201,6 +205,8 @@ impl Connection {
     /// Keeps data that overtook the SYN-ACK.
     pub(super) fn on_early(&mut self, segment: &Segment<'_>) {
         let acknowledges = segment.ack == self.handshake.isn + 1;
+        //= spec/session.md#pp-ses-11
+        //# Data that overtakes the SYN-ACK is kept, up to 16 segments, and delivered after it.
         if acknowledges && !segment.payload.is_empty() && self.handshake.early.len() < STREAM_EARLY_SEGMENTS {
             self.handshake.early.push((segment.seq, Bytes::copy_from_slice(segment.payload)));
         }
@@ -239,6 +245,12 @@ impl Connection {
         }
         let (window, granted) = Unit::Segments.advertise(self.receiver.window());
         self.advertised = self.advertised.max(granted);
+        //= spec/session.md#pp-ses-3
+        //# A dial sends SYN with a sequence number of its own choice and no acknowledgment.
+        //= spec/session.md#pp-ses-5
+        //# A SYN that is admitted is answered with SYN and ACK, acknowledging the SYN's number plus one.
+        //= spec/session.md#pp-ses-10
+        //# A repeated SYN is answered with the numbers of the first answer.
         let answer = self.handshake.peer_syn.map(|seq| seq + 1);
         Some(SegmentHeader {
             flags: if answer.is_some() { Flags::SYN | Flags::ACK } else { Flags::SYN },
@@ -254,6 +266,11 @@ impl Connection {
         if !matches!(self.state, State::SynSent | State::SynReceived) {
             return;
         }
+        //= spec/session.md#pp-ses-8
+        //# A SYN without an answer is repeated at most five times, first after 1 second when the round-trip time is not known, then after
+        //# twice as long each time up to 8 seconds.
+        //= spec/session.md#pp-ses-9
+        //# A SYN-ACK is repeated on the same schedule until something acknowledges it.
         if self.handshake.attempts >= MAX_ATTEMPTS {
             self.abort(CloseReason::RetransmissionLimit);
         } else {

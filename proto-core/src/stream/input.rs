@@ -42,10 +42,14 @@ impl Connection {
             State::Established | State::FinWait => {}
         }
         let sack = self.out.recognise(segment.payload);
+        //= spec/keepalive.md#pp-ka-5
+        //# A keepalive is not answered.
         let data = if sack.is_some() { &[] } else { segment.payload };
         self.on_acknowledgment(now, segment, sack.as_ref(), data.is_empty());
         if !data.is_empty() {
             self.on_data(now, segment.seq, data);
+        //= spec/delayed-ack.md#pp-ack-6
+        //# An ACK without data is never answered, but for a probe of a window we closed.
         } else if sack.is_none() && self.window_updates > 0 {
             // An empty ACK while the news of the reopened window may be lost is a probe of the reference's kind.
             self.window_updates = 0;
@@ -56,6 +60,8 @@ impl Connection {
 
     /// The acknowledgment and window fields of a segment.
     pub(super) fn on_acknowledgment(&mut self, now: Timestamp, segment: &Segment<'_>, sack: Option<&Sack>, pure: bool) {
+        //= spec/reliability.md#pp-rel-6
+        //# An acknowledgment beyond what was sent is ignored.
         let Some(una) = self.out.offset(segment.ack).filter(|offset| *offset <= self.out.next) else { return };
         let outstanding = !self.out.board.is_empty();
         let ours = self.peer_is_ours();
@@ -107,10 +113,14 @@ impl Connection {
                 }
                 self.note_readable();
             }
+            //= spec/delayed-ack.md#pp-ack-4
+            //# A segment that fills a hole is acknowledged at once.
             Arrival::FilledGap => {
                 self.acks.recovering(ours, self.receiver.out_of_order() > 0);
                 self.note_readable();
             }
+            //= spec/delayed-ack.md#pp-ack-3
+            //# A segment out of order is acknowledged at once.
             Arrival::OutOfOrder => self.acks.out_of_order(ours),
             Arrival::Duplicate => self.acks.recovering(ours, self.receiver.out_of_order() > 0),
             Arrival::Refused => self.acks.owe(),
@@ -136,6 +146,8 @@ impl Connection {
             State::SynSent | State::Closed => {}
             // Never answer FIN|ACK here: the reference would answer it again, without end.
             State::TimeWait | State::Lingering => {
+                //= spec/session.md#pp-ses-18
+                //# A segment with FIN and ACK is never answered in TIME_WAIT or after the peer's FIN.
                 if !with_ack && self.handshake.may_repeat(now) {
                     self.acks.owe();
                 }

@@ -303,6 +303,8 @@ impl Connection {
     /// `syn` opens another connection in this one's place: this one only rests after its end.
     #[must_use]
     pub fn may_be_replaced_by(&self, syn: &Segment<'_>) -> bool {
+        //= spec/session.md#pp-ses-21
+        //# A new SYN on the 4-tuple of a connection that only rests begins a new connection.
         let resting = matches!(self.state, State::TimeWait | State::Lingering | State::Closed);
         resting && syn.kind() == segment::Kind::Syn && !self.handshake.is_repeated(syn)
     }

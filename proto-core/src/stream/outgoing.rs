@@ -130,6 +130,8 @@ impl Outgoing {
         let plausible = |left: SeqNumber, right: SeqNumber| {
             left.before(right) && right.at_or_before(next) && self.offset(left).is_some()
         };
+        //= spec/sack.md#pp-sack-6
+        //# A payload is taken for SACK only when its length is exactly 5 + 8 x count and every block lies in what was sent.
         Sack::parse_exact(payload).filter(|sack| sack.blocks().iter().all(|block| plausible(block.left, block.right)))
     }
 
@@ -160,6 +162,8 @@ impl Outgoing {
         if let Some(sample) = told.rtt {
             self.rtt.sample(sample);
         }
+        //= spec/sack.md#pp-sack-9
+        //# An ACK with a SACK payload counts as a duplicate acknowledgement.
         let duplicate = pure && !advanced && !was_empty;
         self.duplicates += u32::from(duplicate);
         if matches!(self.recovery, Recovery::Fast(point) | Recovery::Timeout(point) if una >= point) {
@@ -183,6 +187,8 @@ impl Outgoing {
             return;
         }
         let partial = advanced && matches!(self.recovery, Recovery::Fast(_));
+        //= spec/congestion.md#pp-cc-5
+        //# Three duplicate acknowledgements mean that the first unacknowledged segment is lost, and it is sent again.
         let third = self.duplicates == DUPLICATE_THRESHOLD && self.recovery == Recovery::None;
         let once = self.board.first().is_some_and(|segment| segment.transmissions == 1);
         let outstanding = self.board.in_flight();
@@ -242,6 +248,12 @@ impl Outgoing {
             self.window_limited = false;
             return if available > 0 && self.board.is_empty() { Offer::Closed } else { Offer::Nothing };
         }
+        //= spec/coalescing.md#pp-nagle-1
+        //# A full segment is sent at once.
+        //= spec/coalescing.md#pp-nagle-2
+        //# A short tail is sent at once when nothing is unacknowledged.
+        //= spec/coalescing.md#pp-nagle-3
+        //# A short tail behind unacknowledged data waits until all is acknowledged, a segment is full, or 40 milliseconds passed.
         if len < policy.mss && len == available && !policy.push && !self.board.is_empty() {
             self.window_limited = false;
             return Offer::Coalescing;
@@ -263,6 +275,8 @@ impl Outgoing {
             return self.emit(now, usize::try_from(len).unwrap_or(usize::MAX).min(out.len()), out);
         }
         self.probing = true;
+        //= spec/flow.md#pp-flow-8
+        //# A closed window is probed with one byte of data.
         let Some(segment) = self.board.first().copied() else { return self.emit(now, out.len().min(1), out) };
         let len = segment.len as usize;
         let Some(out) = out.get_mut(..len) else { return Offer::Nothing };
@@ -276,6 +290,8 @@ impl Outgoing {
         let Some(out) = out.get_mut(..len) else { return Offer::Nothing };
         let copied = self.buffer.copy(self.next, out);
         // A segment that looks like SACK blocks would be swallowed by the reference: cut it where it no longer does.
+        //= spec/sack.md#pp-sack-7
+        //# User data that begins like a SACK payload is cut after 12 bytes before it is sent.
         let len = safe_prefix_len(out).unwrap_or(copied).min(copied);
         let start = self.next;
         let Some(booked) = u32::try_from(len).ok().filter(|len| *len > 0) else { return Offer::Nothing };
@@ -304,6 +320,8 @@ impl Outgoing {
     pub(super) fn on_timeout(&mut self) -> bool {
         let Some(first) = self.board.first() else { return true };
         let closed = self.window.bytes(self.una, 1) == 0;
+        //= spec/reliability.md#pp-rel-13
+        //# A connection ends when a segment was sent eight times without an acknowledgement.
         if first.transmissions >= MAX_TRANSMISSIONS && !closed {
             return false;
         }
@@ -322,6 +340,8 @@ impl Outgoing {
 
     /// The retransmission timeout, backed off.
     pub(super) fn rto(&self) -> Duration {
+        //= spec/reliability.md#pp-rel-12
+        //# The timeout doubles with each expiry in a row.
         self.rtt.rto().saturating_mul(1_u32 << self.backoff).min(MAXIMUM_RTO)
     }
 

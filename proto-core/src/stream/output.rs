@@ -12,6 +12,8 @@ const COALESCING: Duration = Duration::from_millis(40);
 /// The window told to the reference while a segment is missing, at least, bytes: none at all would stop it from sending that one.
 const HOLE_WINDOW: u64 = 2 * super::window::REFERENCE_UNIT;
 /// The news of a reopened window is repeated after these times (data-plane section 6.7).
+//= spec/flow.md#pp-flow-12
+//# The announcement is repeated after 0.2 seconds and after one more second unless data comes.
 const UPDATE_REPEATS: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(200)];
 
 impl Connection {
@@ -60,6 +62,10 @@ impl Connection {
     }
 
     fn poll_data(&mut self, now: Timestamp, payload: &mut [u8]) -> Option<SegmentHeader> {
+        //= spec/coalescing.md#pp-nagle-4
+        //# A connection with no_delay sends small writes at once.
+        //= spec/coalescing.md#pp-nagle-5
+        //# A held tail is sent before the FIN.
         let policy = Policy { mss: self.mss, push: self.push || self.params.no_delay || self.finishing };
         let offer = if core::mem::take(&mut self.probe_owed) {
             self.out.offer_probe(now, policy.mss, payload)
@@ -84,6 +90,10 @@ impl Connection {
         }
     }
 
+    //= spec/reliability.md#pp-rel-3
+    //# A data segment carries ACK and the number of its first byte.
+    //= spec/reliability.md#pp-rel-4
+    //# The acknowledgment field is the number of the next byte expected.
     fn data_sent(&mut self, now: Timestamp, start: u64, len: usize, retransmission: bool) -> SegmentHeader {
         self.counters.bytes_sent += if retransmission { 0 } else { len as u64 };
         self.push &= retransmission;
@@ -96,6 +106,8 @@ impl Connection {
             self.arm_tail_probe(now);
         }
         self.timers.clear(StreamTimer::DelayedAck);
+        //= spec/delayed-ack.md#pp-ack-7
+        //# Data that leaves carries the acknowledgement and cancels the delay.
         self.acks.piggybacked();
         let window = self.advertise();
         SegmentHeader {
@@ -119,6 +131,8 @@ impl Connection {
     /// A segment that only acknowledges, with SACK blocks when there is a hole.
     fn acknowledgement(&mut self, payload: &mut [u8]) -> SegmentHeader {
         let sack = self.receiver.sack();
+        //= spec/sack.md#pp-sack-1
+        //# An ACK sent while data is held beyond a hole carries SACK blocks.
         let payload_len = sack.emit(payload).unwrap_or(0);
         self.timers.clear(StreamTimer::DelayedAck);
         self.acks.sent();
@@ -153,6 +167,10 @@ impl Connection {
 
     /// RCV.NXT; the peer's FIN counts as one.
     pub(super) fn acknowledgment(&self) -> SeqNumber {
+        //= spec/session.md#pp-ses-14
+        //# A FIN takes one sequence number.
+        //= spec/session.md#pp-ses-15
+        //# A FIN in order is answered with an ACK of its number plus one, after which nothing more is sent but repetitions of that ACK.
         self.receiver.next() + u32::from(self.receiver.is_finished())
     }
 
@@ -176,6 +194,10 @@ impl Connection {
         let segments = 2 * if self.peer_is_ours() { self.mss } else { super::window::REFERENCE_UNIT };
         let known = self.advertised.saturating_sub(self.receiver.received());
         let (open, limit) = (self.receiver.window(), self.receiver.limit());
+        //= spec/flow.md#pp-flow-11
+        //# A window that was closed and opens again is announced at once.
+        //= spec/flow.md#pp-flow-13
+        //# No window update is sent to a published implementation that is not waiting for one.
         if known < segments && open >= segments.max(limit / 8).min(limit) {
             self.acks.owe();
             self.window_updates = 2;

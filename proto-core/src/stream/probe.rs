@@ -23,6 +23,8 @@ pub(super) struct WindowProbe {
 impl WindowProbe {
     /// How long to wait before the next probe.
     pub(super) fn interval(&self, rto: Duration) -> Duration {
+        //= spec/flow.md#pp-flow-9
+        //# Window probes begin after 500 milliseconds or the retransmission timeout, whichever is longer, and double up to 30 seconds.
         rto.max(FIRST).saturating_mul(1_u32 << self.sent.min(8)).min(LONGEST)
     }
 
@@ -39,6 +41,8 @@ impl WindowProbe {
     /// A probe leaves; `false` when the peer was silent for too long.
     pub(super) fn probe(&mut self, now: Timestamp) -> bool {
         let since = *self.silent_since.get_or_insert(now);
+        //= spec/flow.md#pp-flow-10
+        //# Ten probes without an answer, or 120 seconds, end the connection.
         if self.unanswered >= MAX_UNANSWERED || now.saturating_since(since) >= MAX_SILENCE {
             return false;
         }

@@ -71,6 +71,10 @@ impl Receiver {
     /// Takes a data segment.
     pub fn accept(&mut self, seq: SeqNumber, payload: &[u8]) -> Arrival {
         let distance = i64::from(seq - self.next());
+        //= spec/reliability.md#pp-rel-2
+        //# Bytes are delivered in order, each once, whatever arrived in which order.
+        //= spec/reliability.md#pp-rel-15
+        //# Data is buffered by byte range and overlaps are trimmed.
         let (start, fresh) = match u64::try_from(distance) {
             Ok(ahead) => (self.next + ahead, payload),
             Err(_) => {
@@ -82,6 +86,10 @@ impl Receiver {
         if fresh.is_empty() {
             return Arrival::Duplicate;
         }
+        //= spec/reliability.md#pp-rel-18
+        //# Data beyond the budget of a receiver is dropped and not acknowledged.
+        //= spec/flow.md#pp-flow-14
+        //# Up to 64 KiB beyond the advertised window are accepted.
         if end > self.ring.start() + self.limit + STREAM_RECEIVE_RESERVE || self.end.is_some_and(|fin| end > fin) {
             return Arrival::Refused;
         }
@@ -90,6 +98,8 @@ impl Receiver {
             if self.beyond.containing(start).is_some_and(|range| range.1 >= end) {
                 return Arrival::Duplicate;
             }
+            //= spec/sack.md#pp-sack-11
+            //# A receiver holds at most 1024 ranges beyond the first hole.
             if !self.beyond.insert(start, end, STREAM_REORDER_RANGES) {
                 return Arrival::Refused;
             }
@@ -111,6 +121,8 @@ impl Receiver {
         let taken = self.ring.take(self.next, out);
         self.read_since_growth += taken as u64;
         // A reader that keeps up lets the peer have more in flight; one that does not, keeps the memory small.
+        //= spec/flow.md#pp-flow-15
+        //# A stream between peers of ours holds 256 KiB at first and more only as its reader keeps up.
         if self.read_since_growth >= self.limit / 2 && self.unread() <= self.limit / 4 {
             self.limit = (self.limit * 2).min(self.maximum);
             self.read_since_growth = 0;
@@ -146,6 +158,8 @@ impl Receiver {
     pub fn sack(&self) -> Sack {
         let mut chosen = [(u64::MAX, u64::MAX); MAX_BLOCKS];
         let mut count = 0;
+        //= spec/sack.md#pp-sack-5
+        //# When more than four blocks are held, those with news go first.
         let news = self.untold.iter().rev().chain([&self.recent]).filter_map(|offset| self.beyond.containing(*offset));
         for range in news.chain(self.beyond.ranges().iter().copied().take(MAX_BLOCKS)) {
             let (taken, free) = chosen.split_at_mut(count);
@@ -155,6 +169,8 @@ impl Receiver {
                 count += 1;
             }
         }
+        //= spec/sack.md#pp-sack-4
+        //# Blocks are disjoint, maximal and written in ascending order.
         chosen.sort_unstable();
         let mut sack = Sack::new();
         for (left, right) in chosen.into_iter().take(count) {

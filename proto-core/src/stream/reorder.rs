@@ -125,6 +125,9 @@ mod tests {
         }
     }
 
+    //= spec/sack.md#pp-sack-11
+    //= type=test
+    //# A receiver holds at most 1024 ranges beyond the first hole.
     #[test]
     fn is_bounded() {
         let mut set = RangeSet::default();

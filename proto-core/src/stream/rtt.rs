@@ -3,10 +3,16 @@
 use core::time::Duration;
 
 /// The retransmission timeout before any sample (RFC 6298 section 2.1).
+//= spec/reliability.md#pp-rel-7
+//# The retransmission timeout before any sample is 1 second.
 pub const INITIAL_RTO: Duration = Duration::from_secs(1);
 /// The retransmission timeout at least (data-plane section 6.8).
+//= spec/reliability.md#pp-rel-8
+//# The retransmission timeout is at least 200 milliseconds.
 pub const MINIMUM_RTO: Duration = Duration::from_millis(200);
 /// The retransmission timeout at most, backed off or not (data-plane section 6.8).
+//= spec/reliability.md#pp-rel-9
+//# The retransmission timeout is at most 10 seconds, backed off or not.
 pub const MAXIMUM_RTO: Duration = Duration::from_secs(10);
 /// The clock granularity G of RFC 6298.
 const GRANULARITY_NANOS: u64 = 10_000_000;
@@ -26,6 +32,8 @@ impl RttEstimator {
         self.smoothed = Some(match self.smoothed {
             None => (nanos, nanos / 2),
             // The variation first, from the old smoothed time; each term is divided by itself, as the reference rounds.
+            //= spec/reliability.md#pp-rel-10
+            //# The estimator is that of RFC 6298 with alpha 1/8, beta 1/4, K 4 and a granularity of 10 milliseconds.
             Some((srtt, rttvar)) => (srtt * 7 / 8 + nanos / 8, rttvar * 3 / 4 + srtt.abs_diff(nanos) / 4),
         });
         self.minimum = Some(self.minimum.map_or(sample, |least| least.min(sample)));
@@ -63,6 +71,18 @@ impl RttEstimator {
 mod tests {
     use super::*;
 
+    //= spec/reliability.md#pp-rel-7
+    //= type=test
+    //# The retransmission timeout before any sample is 1 second.
+    //= spec/reliability.md#pp-rel-8
+    //= type=test
+    //# The retransmission timeout is at least 200 milliseconds.
+    //= spec/reliability.md#pp-rel-9
+    //= type=test
+    //# The retransmission timeout is at most 10 seconds, backed off or not.
+    //= spec/reliability.md#pp-rel-10
+    //= type=test
+    //# The estimator is that of RFC 6298 with alpha 1/8, beta 1/4, K 4 and a granularity of 10 milliseconds.
     #[test]
     fn follows_the_reference_to_the_nanosecond() {
         let steps: [(u64, u64, u64, u64); 7] = [

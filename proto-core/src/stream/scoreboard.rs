@@ -18,6 +18,8 @@ const WINDOW_QUARTERS: u32 = 4;
 
 /// One segment in the network.
 #[derive(Clone, Copy, Debug)]
+//= spec/reliability.md#pp-rel-5
+//# A retransmitted segment keeps the boundaries it had the first time.
 pub(super) struct Sent {
     pub(super) start: u64,
     pub(super) len: u32,
@@ -108,6 +110,8 @@ impl Scoreboard {
                 continue;
             }
             self.deliver(now, &segment, minimum_rtt, told);
+            //= spec/reliability.md#pp-rel-11
+            //# A segment that was sent more than once gives no round-trip sample.
             if segment.transmissions == 1 {
                 told.rtt = Some(now.saturating_since(segment.sent_at));
             }
@@ -156,12 +160,17 @@ impl Scoreboard {
     /// Marks what is lost by now. Gives how many segments, and when to look again.
     pub(super) fn detect(&mut self, now: Timestamp, srtt: Duration, recovering: bool) -> (usize, Option<Timestamp>) {
         let Some((newest, rtt)) = self.newest else { return (0, None) };
+        //= spec/congestion.md#pp-cc-11
+        //# A peer that sends SACK has its losses found by RACK: a segment is lost when a later transmission arrived and three segments were
+        //# selectively acknowledged, or a reordering window passed.
         let impatient = self.reordering == 0 && (recovering || self.sacked_segments >= DUPLICATE_THRESHOLD);
         let window = if impatient { Duration::ZERO } else { srtt / WINDOW_QUARTERS * self.reordering.max(1) };
         let mut found = 0;
         while let Some(&start) = self.log.front() {
             let order = self.log_base;
             match self.index_of(start).and_then(|index| self.sent.get_mut(index)) {
+                //= spec/sack.md#pp-sack-8
+                //# A segment wholly inside a block is not sent again for the loss of another.
                 Some(segment) if segment.order == order && !segment.sacked && !segment.lost => {
                     let due = segment.sent_at + rtt + window;
                     if order >= newest {

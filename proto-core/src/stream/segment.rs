@@ -47,6 +47,10 @@ pub(super) enum Kind {
 }
 
 impl Segment<'_> {
+    //= spec/packet.md#pp-pkt-13
+    //# The flags of a stream packet are judged in the order SYN without ACK, SYN with ACK, FIN, RST, ACK; the first match decides.
+    //= spec/packet.md#pp-pkt-14
+    //# A stream packet without any flag is ignored.
     pub(super) const fn kind(&self) -> Kind {
         let (syn, ack) = (self.flags.contains(Flags::SYN), self.flags.contains(Flags::ACK));
         if syn && !ack {
@@ -61,6 +65,32 @@ impl Segment<'_> {
             Kind::Ack
         } else {
             Kind::Nothing
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(bits: u8) -> Kind {
+        let flags = Flags::from_bits_truncate(bits);
+        Segment { flags, seq: SeqNumber(0), ack: SeqNumber(0), window: 0, payload: &[] }.kind()
+    }
+
+    //= spec/packet.md#pp-pkt-13
+    //= type=test
+    //# The flags of a stream packet are judged in the order SYN without ACK, SYN with ACK, FIN, RST, ACK; the first match decides.
+    //= spec/packet.md#pp-pkt-14
+    //= type=test
+    //# A stream packet without any flag is ignored.
+    #[test]
+    fn the_first_flag_in_order_decides() {
+        use Kind::{Ack, Fin, Nothing, Reset, Syn, SynAck};
+        let by_bits =
+            [Nothing, Syn, Ack, SynAck, Fin, Syn, Fin, SynAck, Reset, Syn, Reset, SynAck, Fin, Syn, Fin, SynAck];
+        for (bits, expected) in (0..).zip(by_bits) {
+            assert_eq!(kind(bits), expected, "{bits:#06b}");
         }
     }
 }

@@ -39,6 +39,9 @@ pub enum Cue {
 }
 
 /// Every transition there is. Whatever is not in it does not happen.
+//= spec/session.md#pp-ses-2
+//# A connection moves only along the transitions SYN_SENT, SYN_RECEIVED, ESTABLISHED, FIN_WAIT, TIME_WAIT, CLOSED as the table of the
+//# state machine lists them.
 pub const TRANSITIONS: [(State, Cue, State); 16] = [
     (State::SynSent, Cue::SynAnswered, State::Established),
     (State::SynSent, Cue::Aborted, State::Closed),
@@ -90,6 +93,10 @@ impl State {
 mod tests {
     use super::*;
 
+    //= spec/session.md#pp-ses-2
+    //= type=test
+    //# A connection moves only along the transitions SYN_SENT, SYN_RECEIVED, ESTABLISHED, FIN_WAIT, TIME_WAIT, CLOSED as the table of the
+    //# state machine lists them.
     #[test]
     fn the_table_reads_as_specified() {
         let printed: Vec<String> =

@@ -78,6 +78,10 @@ impl Connection {
         self.schedule_window_update(now);
     }
 
+    //= spec/keepalive.md#pp-ka-1
+    //# An established connection on which nothing was sent for 30 seconds sends an empty ACK.
+    //= spec/keepalive.md#pp-ka-2
+    //# A keepalive carries the real window.
     fn on_keepalive_timer(&mut self, now: Timestamp) {
         if self.state == State::Established {
             self.acks.owe();

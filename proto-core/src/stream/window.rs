@@ -33,10 +33,16 @@ impl Unit {
     pub(super) fn advertise(self, free: u64) -> (u16, u64) {
         match self {
             Self::Segments => {
+                //= spec/flow.md#pp-flow-1
+                //# The window field tells how much more the receiver takes.
+                //= spec/flow.md#pp-flow-2
+                //# Toward a peer that is not known to be ours the window field counts units of 4096 bytes, at most 512.
                 let units = (free / REFERENCE_UNIT).min(REFERENCE_MAXIMUM);
                 (u16::try_from(units).unwrap_or(u16::MAX), units * REFERENCE_UNIT)
             }
             Self::Bytes { ours, .. } => {
+                //= spec/flow.md#pp-flow-3
+                //# Between two peers of ours the window field counts 2^shift bytes, each direction with the shift its sender announced.
                 let units = u16::try_from(free >> ours).unwrap_or(u16::MAX);
                 (units, u64::from(units) << ours)
             }
@@ -87,10 +93,16 @@ impl PeerWindow {
     /// Takes a window field from a segment with an acceptable acknowledgment.
     pub(super) fn update(&mut self, news: WindowNews) {
         match self.unit {
+            //= spec/flow.md#pp-flow-4
+            //# A window once offered between peers of ours is never taken back.
             Unit::Bytes { theirs, .. } => self.edge = self.edge.max(news.una + (u64::from(news.field) << theirs)),
             Unit::Segments if news.una < self.told_at => {}
             Unit::Segments => {
                 self.told_at = news.una;
+                //= spec/flow.md#pp-flow-6
+                //# A window of 0 on data, or on an ACK that acknowledges something outstanding, means closed.
+                //= spec/flow.md#pp-flow-7
+                //# A window of 0 on an empty ACK with nothing outstanding does not close the window; the next flight is one segment.
                 if news.field == 0 && !news.zero_counts {
                     self.cautious = true;
                 } else {
@@ -143,6 +155,12 @@ mod tests {
         WindowNews { field, una, zero_counts }
     }
 
+    //= spec/flow.md#pp-flow-1
+    //= type=test
+    //# The window field tells how much more the receiver takes.
+    //= spec/flow.md#pp-flow-2
+    //= type=test
+    //# Toward a peer that is not known to be ours the window field counts units of 4096 bytes, at most 512.
     #[test]
     fn the_reference_is_told_units_of_4096_and_at_most_512() {
         assert_eq!(Unit::Segments.advertise(4095), (0, 0));
@@ -150,6 +168,9 @@ mod tests {
         assert_eq!(Unit::Segments.advertise(1 << 30), (512, 2 << 20));
     }
 
+    //= spec/flow.md#pp-flow-3
+    //= type=test
+    //# Between two peers of ours the window field counts 2^shift bytes, each direction with the shift its sender announced.
     #[test]
     fn eight_mebibytes_fit_the_field_between_our_own() {
         let shift = shift_for(8 << 20);
@@ -167,6 +188,9 @@ mod tests {
         assert_eq!(window.room(0, 0, 128, 1000), 0, "never more than 128 segments");
     }
 
+    //= spec/flow.md#pp-flow-6
+    //= type=test
+    //# A window of 0 on data, or on an ACK that acknowledges something outstanding, means closed.
     #[test]
     fn a_zero_closes_only_when_it_can_mean_that() {
         let mut window = PeerWindow::new(Unit::Segments, 100);
@@ -178,6 +202,9 @@ mod tests {
         assert_eq!(window.room(10, 10, 0, 1000), 0, "older news is ignored");
     }
 
+    //= spec/flow.md#pp-flow-4
+    //= type=test
+    //# A window once offered between peers of ours is never taken back.
     #[test]
     fn a_peer_of_ours_never_takes_back_what_it_offered() {
         let mut window = PeerWindow::new(Unit::Bytes { ours: 8, theirs: 4 }, 2);

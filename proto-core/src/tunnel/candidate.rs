@@ -43,6 +43,11 @@ impl Candidate {
 
     pub(super) fn advance(&mut self, now: Timestamp) -> Option<CandidateStep> {
         if now >= self.decide_at {
+            //= spec/exchange.md#pp-kex-16
+            //# A PILA with a new key while a session works makes a candidate that is not sent under until a frame under it opens or the present
+            //# session stays silent for 3 seconds.
+            //= spec/exchange.md#pp-kex-17
+            //# A candidate that stays silent for 3 seconds while the present session is heard of is discarded.
             return Some(if self.old_confirmed { CandidateStep::Discard } else { CandidateStep::Use });
         }
         if now < self.next_probe {

@@ -5,6 +5,8 @@ use crate::time::Timestamp;
 use core::time::Duration;
 
 /// When an exchange sends, after it was started. The reference (1 s, 3 s, then every 4 s) would outlast a dial, which must end within 5 s.
+//= spec/exchange.md#pp-kex-13
+//# An exchange we start is sent at 0, 0.25, 0.75, 1.75 and 3.75 seconds and has failed at 4.75 seconds.
 pub const EXCHANGE_SCHEDULE: [Duration; 5] = [
     Duration::ZERO,
     Duration::from_millis(250),
@@ -97,6 +99,8 @@ impl Pacing {
     }
 
     /// `last_fresh` is when the session in question last opened a frame.
+    //= spec/exchange.md#pp-kex-15
+    //# A repeated PILA is answered at most once a second, and not when the peer was heard of under that key within 6 seconds.
     pub(super) fn allow_duplicate_reply(&mut self, now: Timestamp, last_fresh: Option<Timestamp>) -> bool {
         elapsed(last_fresh, now, DUPLICATE_REPLY_SILENCE)
             && elapsed(self.last_emitted, now, DUPLICATE_REPLY_QUIET)

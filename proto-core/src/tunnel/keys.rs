@@ -17,6 +17,8 @@ pub(super) struct OwnKeys {
 
 impl OwnKeys {
     pub(super) fn generate(context: &mut Context<'_>) -> Self {
+        //= spec/exchange.md#pp-kex-19
+        //# The own X25519 pair is made for one peer and never used with another.
         let secret = ExchangeSecret::from_bytes(context.rng.bytes());
         let public = context.crypto.exchange.public(&secret);
         Self { secret, public, frame: None }
@@ -45,9 +47,14 @@ pub fn verify(
     key: &PublicKey,
     crypto: &CryptoProvider,
 ) -> Result<(), ExchangeError> {
+    //= spec/exchange.md#pp-kex-6
+    //# The identity key carried in a PILA must equal the one known for its sender from the registry, the trust store or the host, or the
+    //# frame is dropped.
     if exchange.identity_public != key.0 {
         return Err(ExchangeError::IdentityMismatch);
     }
+    //= spec/exchange.md#pp-kex-7
+    //# A PILA is verified with the known identity key, strictly: non-canonical signatures and low-order points are refused.
     if !key.verify_strict(crypto, &exchange.signed_message(), &exchange.signature) {
         return Err(ExchangeError::Signature);
     }

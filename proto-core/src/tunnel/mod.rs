@@ -32,6 +32,8 @@ pub use session::{SessionId, derive_key, open_frame, seal_frame};
 pub use types::{Action, Context, ExchangeError, OpenError, Opened, RekeyLimits, SealError, TunnelTimer};
 
 /// How long a session no longer sent under can still be received under: twice the 60 s required.
+//= spec/exchange.md#pp-kex-18
+//# A replaced key is received under for at least 60 seconds.
 pub const SESSION_RETENTION: Duration = Duration::from_secs(120);
 /// After a rekey that nobody answered, until the next try.
 pub const REKEY_RETRY: Duration = Duration::from_secs(60);
@@ -155,6 +157,8 @@ impl Tunnel {
         context: &mut Context<'_>,
     ) -> Result<(), ExchangeError> {
         self.observe(now);
+        //= spec/exchange.md#pp-kex-12
+        //# A PILA naming this node or node 0 as its sender is dropped.
         if exchange.sender != self.peer || self.peer == self.local || self.peer == NodeId::UNASSIGNED {
             return Err(ExchangeError::WrongSender);
         }
@@ -166,6 +170,8 @@ impl Tunnel {
 
     /// The peer told its key: a session with it is offered, and ours told in return.
     fn take_up(&mut self, public: [u8; 32], context: &mut Context<'_>) -> Result<SessionId, ExchangeError> {
+        //= spec/nonces.md#pp-nonce-15
+        //# A recorded session cannot be played back after its state was forgotten.
         if self.spent.contains(&public) {
             // Whatever was recorded under the pair we forgot could be played back; with a new key of ours it cannot.
             self.replace_own_keys(context);
@@ -180,6 +186,8 @@ impl Tunnel {
     /// Writes our PILA to the front of `out`, and returns its length; `None` when there is no room.
     pub fn emit_exchange(&mut self, context: &mut Context<'_>, out: &mut [u8]) -> Option<usize> {
         let local = self.local;
+        //= spec/exchange.md#pp-kex-11
+        //# Key exchanges are sent authenticated
         let frame = self.key_to_tell(context).frame(local, context.identity);
         out.get_mut(..frame.len())?.copy_from_slice(&frame);
         self.pacing.emitted(self.now);
@@ -205,6 +213,10 @@ impl Tunnel {
             return Err(SealError::TooShort);
         }
         let local = self.local;
+        //= spec/nonces.md#pp-nonce-2
+        //# A nonce is never used twice under one key.
+        //= spec/nonces.md#pp-nonce-3
+        //# The counter toward a peer begins at 1, grows by 1 with each frame and is never restarted, whatever the key.
         let counter = self.counter.checked_add(1).ok_or(SealError::Exhausted)?;
         let session = self.sessions.iter_mut().find(|session| session.id == which).ok_or(SealError::NoSession)?;
         seal_frame(&*session.key, local, session.prefix, counter, frame).ok_or(SealError::TooShort)?;
@@ -244,6 +256,8 @@ impl Tunnel {
             Some(ExchangeStep::Send) => self.act(Action::SendExchange),
             Some(ExchangeStep::GiveUp) => {
                 self.exchange = None;
+                //= spec/exchange.md#pp-kex-22
+                //# While a replacement is not answered, frames go on being sealed under the old key.
                 if self.is_established() {
                     self.rekey_not_before = self.now + REKEY_RETRY;
                 } else {
@@ -301,6 +315,8 @@ impl Tunnel {
     /// The session of our present key and `peer`, made when there is none.
     fn session_with(&mut self, peer: [u8; 32], context: &mut Context<'_>) -> Result<(SessionId, bool), ExchangeError> {
         let pairing = KeyPairing { own: self.own_keys(context).public, peer };
+        //= spec/exchange.md#pp-kex-14
+        //# A repeated PILA with a known key changes neither counter, prefix, replay window nor the proven address.
         if let Some(known) = self.sessions.iter().find(|session| session.pairing == pairing) {
             return Ok((known.id, false));
         }
@@ -398,6 +414,10 @@ impl Tunnel {
     /// When the present key is to be replaced.
     fn rekey_at(&self) -> Option<Timestamp> {
         let session = self.sending.and_then(|id| self.session(id)).filter(|_| self.exchange.is_none())?;
+        //= spec/exchange.md#pp-kex-20
+        //# The own pair is replaced before the 2^64 counter values of a key are used up; by default after 2^32 frames.
+        //= spec/exchange.md#pp-kex-21
+        //# The own pair is replaced after 24 hours.
         let worn = session.sealed >= self.limits.frames || session.is_worn();
         let unproven = self.own.as_ref().is_some_and(|own| own.public != session.pairing.own);
         let due = if worn || unproven { session.created } else { session.created + self.limits.age };

@@ -48,6 +48,8 @@ impl Tunnel {
         if !source_is_bound(&header, payload, self.peer) {
             return Err(OpenError::SourceSpoofed);
         }
+        //= spec/nonces.md#pp-nonce-9
+        //# Replay state changes only after the frame was authenticated.
         let session = self.accept(index, &clear)?;
         Ok(Opened { header, payload, session })
     }
@@ -67,6 +69,8 @@ impl Tunnel {
 
     fn undecryptable(&mut self) {
         self.failures += 1;
+        //= spec/exchange.md#pp-kex-24
+        //# Five frames in a row that no key opens make us tell our key, at most every 3 seconds, and end no session.
         if self.failures >= FAILURES_BEFORE_NUDGE {
             self.failures = 0;
             self.nudge(self.now);
@@ -81,6 +85,8 @@ impl Tunnel {
         match session.replay.accept(prefix, counter) {
             ReplayVerdict::Fresh => {}
             ReplayVerdict::Replayed => return Err(OpenError::Replayed),
+            //= spec/nonces.md#pp-nonce-12
+            //# When 1024 retired prefixes are remembered under a key, a new prefix is refused and the own key is replaced.
             ReplayVerdict::Exhausted => {
                 self.want_rekey();
                 return Err(OpenError::PrefixesExhausted);
@@ -133,6 +139,10 @@ impl Tunnel {
 /// Who sealed a packet is who it comes from. Keepalives of some peers, empty control packets to port 0, leave their source out.
 #[must_use]
 pub fn source_is_bound(header: &Header, payload: &[u8], peer: NodeId) -> bool {
+    //= spec/frames.md#pp-frame-14
+    //# The packet inside a PILS frame must name the sealer as its source node, or it is dropped.
+    //= spec/frames.md#pp-frame-15
+    //# An empty control packet to port 0 may leave its source node 0.
     let anonymous_keepalive = header.src.node == NodeId::UNASSIGNED
         && header.protocol == Protocol::Control
         && header.dst_port == 0

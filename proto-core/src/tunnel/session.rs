@@ -41,6 +41,8 @@ pub(super) struct Session {
 impl Session {
     /// So many prefixes were drawn under this key that it should be replaced.
     pub(super) fn is_worn(&self) -> bool {
+        //= spec/nonces.md#pp-nonce-13
+        //# More than 64 prefixes under one key make us replace the own key.
         self.replay.prefixes() > REPLAY_PREFIXES_BEFORE_REKEY
     }
 }
@@ -75,6 +77,10 @@ pub fn seal_frame(
     let (clear, sealed) = frame.split_first_chunk_mut::<SECURE_HEADER_LEN>()?;
     let (packet, tag) = sealed.split_last_chunk_mut::<TAG_LEN>()?;
     *clear = header.to_bytes();
+    //= spec/frames.md#pp-frame-6
+    //# The associated data of a PILS frame are the four bytes of its sender's node.
+    //= spec/frames.md#pp-frame-5
+    //# A PILS frame is the magic, the sender's node, a nonce of 12 bytes, the ciphertext of one packet and a tag of 16 bytes.
     *tag = key.seal_in_place(&header.nonce, &sender.0.to_be_bytes(), packet).ok()?;
     Some(())
 }

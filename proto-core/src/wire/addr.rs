@@ -26,6 +26,8 @@ impl Address {
 
     /// The address in wire order.
     #[must_use]
+    //= spec/addressing.md#pp-addr-1
+    //# An address is 48 bits on the wire: a network of 16 bits, then a node of 32 bits, both big-endian.
     pub const fn to_bytes(self) -> [u8; Self::LEN] {
         let [a, b] = self.network.0.to_be_bytes();
         let [c, d, e, f] = self.node.0.to_be_bytes();
@@ -42,6 +44,9 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (network, node) = (self.network.0, self.node.0);
+        //= spec/addressing.md#pp-addr-4
+        //# An address is written as the network in decimal, a colon, the network as four hexadecimal digits, and the high and the low half of
+        //# the node as four digits each, separated by dots.
         write!(f, "{network}:{network:04X}.{:04X}.{:04X}", node >> 16, node & 0xFFFF)
     }
 }
@@ -73,6 +78,8 @@ fn hex_group(text: &str) -> Result<u16, AddressError> {
     if text.len() != 4 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(AddressError::Malformed);
     }
+    //= spec/addressing.md#pp-addr-5
+    //# Hexadecimal digits of an address are written in upper case and read in either case.
     u16::from_str_radix(text, 16).map_err(|_| AddressError::Malformed)
 }
 
@@ -89,6 +96,8 @@ impl FromStr for Address {
         let (Some(a), Some(b), Some(c), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
             return Err(AddressError::Malformed);
         };
+        //= spec/addressing.md#pp-addr-6
+        //# An address text whose decimal and hexadecimal networks differ is refused.
         if hex_group(a)? != network {
             return Err(AddressError::NetworkMismatch);
         }
@@ -125,6 +134,8 @@ impl FromStr for SocketAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
+        //= spec/addressing.md#pp-addr-7
+        //# A port stands behind the last colon of a socket address, in decimal, 0 to 65535.
         let (address, port) = text.rsplit_once(':').ok_or(AddressError::Malformed)?;
         if port.is_empty() || !port.bytes().all(|b| b.is_ascii_digit()) {
             return Err(AddressError::Port);
@@ -137,6 +148,16 @@ impl FromStr for SocketAddress {
 mod tests {
     use super::*;
 
+    //= spec/addressing.md#pp-addr-4
+    //= type=test
+    //# An address is written as the network in decimal, a colon, the network as four hexadecimal digits, and the high and the low half of
+    //# the node as four digits each, separated by dots.
+    //= spec/addressing.md#pp-addr-5
+    //= type=test
+    //# Hexadecimal digits of an address are written in upper case and read in either case.
+    //= spec/addressing.md#pp-addr-6
+    //= type=test
+    //# An address text whose decimal and hexadecimal networks differ is refused.
     #[test]
     fn text_is_strict_about_form_and_lenient_about_case() {
         let address = Address { network: NetworkId(163), node: NodeId(0xF291_0004) };
@@ -152,6 +173,9 @@ mod tests {
         assert_eq!("1:00A3.F291.0004".parse::<Address>(), Err(AddressError::NetworkMismatch));
     }
 
+    //= spec/addressing.md#pp-addr-7
+    //= type=test
+    //# A port stands behind the last colon of a socket address, in decimal, 0 to 65535.
     #[test]
     fn a_socket_address_ends_in_a_port() {
         let address = Address::backbone(NodeId(42));

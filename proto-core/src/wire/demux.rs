@@ -17,9 +17,34 @@ pub enum Datagram<'a> {
 /// Sorts `datagram`; the whole of it is handed on.
 #[must_use]
 pub fn classify(datagram: &[u8]) -> Datagram<'_> {
+    //= spec/frames.md#pp-frame-1
+    //# An empty datagram is dropped.
+    //= spec/frames.md#pp-frame-2
+    //# A datagram whose first byte is below 0x10 is a beacon message, any other a frame.
     match datagram.first() {
         None => Datagram::Empty,
         Some(&first) if first < FRAME_FIRST_BYTE => Datagram::Beacon(datagram),
         Some(_) => Datagram::Frame(datagram),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    //= spec/frames.md#pp-frame-1
+    //= type=test
+    //# An empty datagram is dropped.
+    //= spec/frames.md#pp-frame-2
+    //= type=test
+    //# A datagram whose first byte is below 0x10 is a beacon message, any other a frame.
+    #[test]
+    fn the_first_byte_decides() {
+        assert_eq!(classify(&[]), Datagram::Empty);
+        for first in 0..=u8::MAX {
+            let bytes = [first, 0];
+            let expected = if first < 0x10 { Datagram::Beacon(&bytes) } else { Datagram::Frame(&bytes) };
+            assert_eq!(classify(&bytes), expected);
+        }
     }
 }

@@ -40,6 +40,10 @@ pub const TAG_LEN: usize = 16;
 /// Magic, sender and nonce of a PILS frame.
 pub const SECURE_HEADER_LEN: usize = MAGIC_LEN + 4 + NONCE_LEN;
 /// What PILS adds to a packet: [`SECURE_HEADER_LEN`] in front, [`TAG_LEN`] behind.
+//= spec/frames.md#pp-frame-5
+//# A PILS frame is the magic, the sender's node, a nonce of 12 bytes, the ciphertext of one packet and a tag of 16 bytes.
+//= spec/frames.md#pp-frame-7
+//# A PILS frame is 36 bytes longer than the packet in it.
 pub const PILS_OVERHEAD: usize = SECURE_HEADER_LEN + TAG_LEN;
 /// Bytes of a PILK frame.
 pub const KEY_EXCHANGE_LEN: usize = MAGIC_LEN + 4 + 32;
@@ -126,6 +130,8 @@ pub fn signed_message(sender: NodeId, exchange_public: &[u8; 32]) -> [u8; SIGNED
     let [n0, n1, n2, n3] = sender.0.to_be_bytes();
     let mut message = [0; SIGNED_MESSAGE_LEN];
     if let Some((head, key)) = message.split_first_chunk_mut::<8>() {
+        //= spec/exchange.md#pp-kex-5
+        //# A PILA signs 40 bytes with Ed25519: `auth`, the sender's node, its X25519 public key.
         *head = [b'a', b'u', b't', b'h', n0, n1, n2, n3];
         key.copy_from_slice(exchange_public);
     }
@@ -140,6 +146,10 @@ impl<'a> Frame<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let mut reader = Reader::new(bytes);
         let magic = reader.array::<MAGIC_LEN>()?;
+        //= spec/frames.md#pp-frame-3
+        //# A frame with an unknown magic is dropped without an answer.
+        //= spec/frames.md#pp-frame-4
+        //# A frame shorter than the least length of its kind is dropped.
         let (_, least) = MAGIC_TABLE.iter().find(|(known, _)| *known == magic).ok_or(ParseError::Magic)?;
         if bytes.len() < *least {
             return Err(ParseError::Truncated);
@@ -154,7 +164,11 @@ impl<'a> Frame<'a> {
                 identity_public: reader.array()?,
                 signature: reader.array()?,
             }),
+            //= spec/frames.md#pp-frame-12
+            //# Bytes behind PILK, PILA and PILP are ignored.
             PILP => Self::Punch { sender: reader.node().ok() },
+            //= spec/frames.md#pp-frame-13
+            //# A PILF frame is recognised, counted and dropped.
             _ => return Err(ParseError::Unsupported),
         })
     }

@@ -97,6 +97,8 @@ pub enum Protocol {
 }
 
 impl From<u8> for Protocol {
+    //= spec/packet.md#pp-pkt-4
+    //# Protocol 1 is a stream, 2 a datagram, 3 control.
     fn from(number: u8) -> Self {
         match number {
             1 => Self::Stream,
@@ -167,10 +169,22 @@ impl Header {
             a0, a1, a2, a3,
             w0, w1,
             c0, c1, c2, c3] = *fixed;
+        //= spec/packet.md#pp-pkt-8
+        //# A packet shorter than its header and its payload length is dropped.
+        //= spec/packet.md#pp-pkt-11
+        //# Bytes behind the declared payload are ignored and lie outside the checksum.
         let payload = rest.get(..usize::from(u16::from_be_bytes([l0, l1]))).ok_or(ParseError::Truncated)?;
+        //= spec/packet.md#pp-pkt-7
+        //# A packet with a wrong checksum is dropped, inside a sealed frame as well.
+        //= spec/packet.md#pp-pkt-15
+        //# The checksum is judged before the version.
         if checksum(fixed, payload) != u32::from_be_bytes([c0, c1, c2, c3]) {
             return Err(ParseError::Checksum);
         }
+        //= spec/packet.md#pp-pkt-9
+        //# A packet whose version is not 1 is dropped.
+        //= spec/versioning.md#pp-ver-4
+        //# A SYN of another version gets no answer.
         if first >> 4 != VERSION {
             return Err(ParseError::Version(first >> 4));
         }
@@ -192,6 +206,8 @@ impl Header {
     ///
     /// # Errors
     /// [`EmitError::BufferTooSmall`] below 34 bytes, [`EmitError::TooLong`] above [`MAX_PAYLOAD`].
+    //= spec/packet.md#pp-pkt-12
+    //# No byte is sent behind the declared payload.
     pub fn emit_in_place(&self, packet: &mut [u8]) -> Result<(), EmitError> {
         let (fixed, payload) = packet.split_first_chunk_mut::<HEADER_LEN>().ok_or(EmitError::BufferTooSmall)?;
         let length = u16::try_from(payload.len()).map_err(|_| EmitError::TooLong)?;
@@ -218,6 +234,14 @@ impl Header {
     /// The header with a zero checksum, for a payload of `length` bytes.
     fn without_checksum(&self, length: u16) -> [u8; HEADER_LEN] {
         let mut fixed = [0; HEADER_LEN];
+        //= spec/packet.md#pp-pkt-1
+        //# A packet begins with a header of 34 bytes in the layout of wire.md, section 2.
+        //= spec/packet.md#pp-pkt-2
+        //# The version is 1 and stands in the high four bits of the first byte.
+        //= spec/packet.md#pp-pkt-3
+        //# The flags stand in the low four bits of the first byte: SYN 1, ACK 2, FIN 4, RST 8.
+        //= spec/packet.md#pp-pkt-5
+        //# The payload length field counts the bytes behind the header, 0 to 65535.
         let fields: [(usize, &[u8]); 10] = [
             (0, &[VERSION << 4 | self.flags.bits(), u8::from(self.protocol)]),
             (LENGTH_OFFSET, &length.to_be_bytes()),
@@ -240,6 +264,8 @@ impl Header {
 }
 
 /// The checksum: over the header, its checksum field taken as zero, and the payload.
+//= spec/packet.md#pp-pkt-6
+//# The checksum is CRC-32/ISO-HDLC over the header, its checksum field taken as zero, and the payload.
 fn checksum(fixed: &[u8; HEADER_LEN], payload: &[u8]) -> u32 {
     let covered = fixed.first_chunk::<CHECKSUM_OFFSET>().map_or(&fixed[..], |covered| covered);
     crc32([covered, &[0; HEADER_LEN - CHECKSUM_OFFSET], payload])

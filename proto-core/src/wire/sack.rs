@@ -106,6 +106,10 @@ impl Sack {
             return Err(ParseError::Magic);
         }
         let count = usize::from(reader.u8()?);
+        //= spec/sack.md#pp-sack-2
+        //# A SACK payload is the magic `SACK`, a count of 1 to 4, and for each block a left and an exclusive right edge of 32 bits.
+        //= spec/sack.md#pp-sack-3
+        //# At most four blocks are sent.
         if !(1..=MAX_BLOCKS).contains(&count) {
             return Err(ParseError::Malformed);
         }

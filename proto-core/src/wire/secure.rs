@@ -36,6 +36,8 @@ pub enum ChannelRole {
 impl ChannelRole {
     /// The first four nonce bytes of this side's frames, which are their associated data too.
     #[must_use]
+    //= spec/secure-channel.md#pp-chan-4
+    //# The server's nonce prefix is 1, the client's 2.
     pub const fn prefix(self) -> [u8; 4] {
         match self {
             Self::Server => [0, 0, 0, 1],
@@ -90,6 +92,8 @@ impl FrameHeader {
         }
         let sealed_len = length
             .checked_sub(CHANNEL_NONCE_LEN)
+            //= spec/secure-channel.md#pp-chan-7
+            //# A frame length below 28 or above 16 MiB ends the channel.
             .filter(|sealed| *sealed >= CHANNEL_TAG_LEN)
             .ok_or(ParseError::Malformed)?;
         Ok(Self { nonce: reader.array()?, sealed_len })

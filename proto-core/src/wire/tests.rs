@@ -126,6 +126,9 @@ proptest! {
         parse_everything(&[front, &body].concat());
     }
 
+    //= spec/addressing.md#pp-addr-1
+    //= type=test
+    //# An address is 48 bits on the wire: a network of 16 bits, then a node of 32 bits, both big-endian.
     #[test]
     fn addresses_round_trip(address in address(), port: u16) {
         prop_assert_eq!(Address::from_bytes(address.to_bytes()), address);
@@ -140,6 +143,18 @@ proptest! {
         let _ = text.parse::<Address>();
     }
 
+    //= spec/packet.md#pp-pkt-1
+    //= type=test
+    //# A packet begins with a header of 34 bytes in the layout of wire.md, section 2.
+    //= spec/packet.md#pp-pkt-3
+    //= type=test
+    //# The flags stand in the low four bits of the first byte: SYN 1, ACK 2, FIN 4, RST 8.
+    //= spec/packet.md#pp-pkt-5
+    //= type=test
+    //# The payload length field counts the bytes behind the header, 0 to 65535.
+    //= spec/packet.md#pp-pkt-12
+    //= type=test
+    //# No byte is sent behind the declared payload.
     #[test]
     fn headers_round_trip(header in header(), payload in vec(any::<u8>(), 0..200), trailing in vec(any::<u8>(), 0..9)) {
         let mut packet = vec![0; HEADER_LEN + payload.len()];
@@ -154,6 +169,9 @@ proptest! {
         prop_assert_eq!(Header::parse(&packet), Ok((header, &payload[..])));
     }
 
+    //= spec/packet.md#pp-pkt-7
+    //= type=test
+    //# A packet with a wrong checksum is dropped, inside a sealed frame as well.
     #[test]
     fn one_flipped_bit_never_passes(header in header(), payload in vec(any::<u8>(), 0..64), at: prop::sample::Index, bit in 0u8..8) {
         let mut packet = vec![0; HEADER_LEN + payload.len()];
@@ -200,6 +218,12 @@ proptest! {
         });
     }
 
+    //= spec/sack.md#pp-sack-2
+    //= type=test
+    //# A SACK payload is the magic `SACK`, a count of 1 to 4, and for each block a left and an exclusive right edge of 32 bits.
+    //= spec/sack.md#pp-sack-3
+    //= type=test
+    //# At most four blocks are sent.
     #[test]
     fn sacks_round_trip(edges in vec(any::<(u32, u32)>(), 0..8), extra in vec(any::<u8>(), 1..4)) {
         let sack: Sack = edges.iter().map(|(left, right)| SackBlock { left: SeqNumber(*left), right: SeqNumber(*right) }).collect();
@@ -280,6 +304,15 @@ proptest! {
     }
 }
 
+//= spec/frames.md#pp-frame-3
+//= type=test
+//# A frame with an unknown magic is dropped without an answer.
+//= spec/frames.md#pp-frame-4
+//= type=test
+//# A frame shorter than the least length of its kind is dropped.
+//= spec/frames.md#pp-frame-13
+//= type=test
+//# A PILF frame is recognised, counted and dropped.
 #[test]
 fn every_magic_needs_its_least_length() {
     for (magic, least) in MAGIC_TABLE {
@@ -293,6 +326,12 @@ fn every_magic_needs_its_least_length() {
     assert_eq!((SECURE_HEADER_LEN, PILS_OVERHEAD), (20, 36));
 }
 
+//= spec/packet.md#pp-pkt-15
+//= type=test
+//# The checksum is judged before the version.
+//= spec/packet.md#pp-pkt-9
+//= type=test
+//# A packet whose version is not 1 is dropped.
 #[test]
 fn checksum_is_judged_before_version() {
     let mut packet = hex!("21010000000000010001000000020002c00003e800000000000000000200f0cce8ad");
@@ -347,6 +386,9 @@ fn the_relay_header_stands_in_front_of_the_frame() {
     assert_eq!(BeaconMessage::parse(&out), Ok(expected));
 }
 
+//= spec/exchange.md#pp-kex-26
+//= type=test
+//# A PILA whose relayed envelope names another sender is dropped.
 #[test]
 fn a_relayed_frame_names_the_sender_the_beacon_named() {
     let exchange = Frame::KeyExchange(KeyExchange { sender: NodeId(7), public: [1; 32] });
@@ -411,6 +453,9 @@ fn trust_messages_keep_all_seven_keys_and_tolerate_missing_ones() {
     assert_eq!(trust::signed_string(NodeId(2), NodeId(1)), "handshake:2:1");
 }
 
+//= spec/secure-channel.md#pp-chan-7
+//= type=test
+//# A frame length below 28 or above 16 MiB ends the channel.
 #[test]
 fn channel_lengths_are_judged_from_four_bytes() {
     assert_eq!(FrameHeader::parse(&hex!("0000001b")), Err(ParseError::Malformed));

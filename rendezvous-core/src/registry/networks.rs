@@ -106,6 +106,8 @@ pub(super) fn join(call: &mut Call<'_>) -> Handled<Fields> {
     if network.members.len() >= MAX_MEMBERS {
         return Err(Refusal::new(format!("too many members in network {id}")));
     }
+    //= spec/addressing.md#pp-addr-11
+    //# A node has one number, which is the same in every network it joined.
     call.commit(Change::member(id, node, Some(Role::Member)));
     Ok(fields(json!({"network_id": id.0, "address": Address { network: id, node }.to_string()})))
 }

@@ -283,6 +283,8 @@ impl State {
 
     /// The next network id, `None` when all are given; 65535 is reserved.
     pub(super) fn next_network(&self) -> Option<NetworkId> {
+        //= spec/addressing.md#pp-addr-3
+        //# Network 65535 is reserved and never given to a network.
         u16::try_from(self.next_network).ok().filter(|id| *id < u16::MAX).map(NetworkId)
     }
 }

@@ -26,6 +26,18 @@ fn sealed(channel: &mut SecureChannel, plaintext: &[u8]) -> Vec<u8> {
     out
 }
 
+//= spec/secure-channel.md#pp-chan-1
+//= type=test
+//# Each side sends its raw X25519 public key of 32 bytes, the dialler first.
+//= spec/secure-channel.md#pp-chan-3
+//= type=test
+//# A frame is a length, a nonce of 12 bytes, the ciphertext and the tag; the associated data are the nonce's first 4 bytes.
+//= spec/secure-channel.md#pp-chan-4
+//= type=test
+//# The server's nonce prefix is 1, the client's 2.
+//= spec/secure-channel.md#pp-chan-6
+//= type=test
+//# Counters begin at 1 when sent; a first counter of 0 is received as well.
 #[test]
 fn frames_match_the_vectors_and_open() {
     let (mut client, mut server) = pair();
@@ -41,6 +53,9 @@ fn frames_match_the_vectors_and_open() {
     assert_eq!(server.open(&mut sealed(&mut client, b"")), Ok(&b""[..]), "empty frames are legal");
 }
 
+//= spec/secure-channel.md#pp-chan-5
+//= type=test
+//# A frame with the own prefix, out of order, repeated or forged ends the channel.
 #[test]
 fn reflection_replay_reordering_and_loss_close_the_channel() {
     let (mut client, _) = pair();
@@ -89,6 +104,9 @@ fn authentication_matches_the_vectors() {
     assert_eq!(frame.last_chunk::<16>(), Some(&hex!("b59e179e88e8b854aee15f32111fbf1c")));
 }
 
+//= spec/secure-channel.md#pp-chan-8
+//= type=test
+//# An authentication is accepted once, and only within 5 seconds of the own clock.
 #[test]
 fn an_authentication_counts_once_and_only_near_its_time() {
     let identity = Identity::from_seed(B_SEED);

@@ -1,6 +1,7 @@
 //! Two tunnels that talk through a vector, in virtual time.
 
 mod interleaving;
+mod rekey;
 mod vectors;
 
 use super::*;
@@ -195,6 +196,9 @@ impl Net {
     }
 }
 
+//= spec/exchange.md#pp-kex-11
+//= type=test
+//# Key exchanges are sent authenticated
 #[test]
 fn first_contact_from_either_side_or_both() {
     for starters in [&[A][..], &[B], &[A, B]] {
@@ -208,6 +212,9 @@ fn first_contact_from_either_side_or_both() {
     }
 }
 
+//= spec/exchange.md#pp-kex-13
+//= type=test
+//# An exchange we start is sent at 0, 0.25, 0.75, 1.75 and 3.75 seconds and has failed at 4.75 seconds.
 #[test]
 fn an_unanswered_exchange_sends_five_times_fails_and_may_start_again() {
     let mut net = Net::new();
@@ -231,6 +238,9 @@ fn an_unanswered_exchange_sends_five_times_fails_and_may_start_again() {
     assert!(net.talks(A) && net.talks(B));
 }
 
+//= spec/exchange.md#pp-kex-14
+//= type=test
+//# A repeated PILA with a known key changes neither counter, prefix, replay window nor the proven address.
 #[test]
 fn a_repeated_exchange_changes_nothing() {
     let mut net = Net::connected();
@@ -248,6 +258,9 @@ fn a_repeated_exchange_changes_nothing() {
     assert_eq!(net.deliver(B, late), Err("secure_replayed"), "windows survived the exchanges");
 }
 
+//= spec/exchange.md#pp-kex-15
+//= type=test
+//# A repeated PILA is answered at most once a second, and not when the peer was heard of under that key within 6 seconds.
 #[test]
 fn answers_to_repeated_exchanges_are_rare() {
     let mut net = Net::connected();
@@ -263,6 +276,10 @@ fn answers_to_repeated_exchanges_are_rare() {
     assert!((10..=16).contains(&answers), "{answers} answers in 20 s, the first 5 s silent");
 }
 
+//= spec/exchange.md#pp-kex-16
+//= type=test
+//# A PILA with a new key while a session works makes a candidate that is not sent under until a frame under it opens or the present
+//# session stays silent for 3 seconds.
 #[test]
 fn a_restarted_peer_gets_through() {
     for side in [A, B] {
@@ -278,6 +295,9 @@ fn a_restarted_peer_gets_through() {
     }
 }
 
+//= spec/exchange.md#pp-kex-23
+//= type=test
+//# A sealed frame from a trusted peer for which there is no session is answered with a PILA, at most every 3 seconds.
 #[test]
 fn a_peer_that_restarted_unnoticed_is_told_the_new_key() {
     let mut net = Net::connected();
@@ -287,6 +307,9 @@ fn a_peer_that_restarted_unnoticed_is_told_the_new_key() {
     assert!(net.talks(A) && net.talks(B));
 }
 
+//= spec/exchange.md#pp-kex-17
+//= type=test
+//# A candidate that stays silent for 3 seconds while the present session is heard of is discarded.
 #[test]
 fn a_replayed_old_exchange_cannot_cut_a_working_tunnel() {
     let mut net = Net::connected();
@@ -309,6 +332,9 @@ fn a_replayed_old_exchange_cannot_cut_a_working_tunnel() {
     assert!(net.sides[B].tunnel.candidate.is_none());
 }
 
+//= spec/nonces.md#pp-nonce-15
+//= type=test
+//# A recorded session cannot be played back after its state was forgotten.
 #[test]
 fn a_recorded_session_cannot_be_played_back_after_it_was_forgotten() {
     let mut net = Net::connected();
@@ -325,80 +351,12 @@ fn a_recorded_session_cannot_be_played_back_after_it_was_forgotten() {
     assert!(net.talks(A) && net.talks(B));
 }
 
-#[test]
-fn keys_are_replaced_by_count_and_by_age_without_a_gap() {
-    let limits = RekeyLimits { frames: 50, age: Duration::from_secs(1000) };
-    let mut net = Net::with_limits(limits);
-    net.start(A);
-    net.pump();
-    assert!(net.talks(B), "the first exchange is over");
-    net.pass(Duration::from_secs(1));
-    let first = net.sending(A).pairing.own;
-    for _ in 0..50 {
-        assert!(net.talks(A));
-    }
-    let counter = net.sides[A].tunnel.counter;
-    net.pump();
-    assert_ne!(net.sending(A).pairing.own, first);
-    assert_eq!(net.sending(A).pairing.own, net.sending(B).pairing.peer);
-    assert!(net.sides[A].tunnel.counter >= counter, "the counter never restarts");
-    assert!(net.talks(A) && net.talks(B));
-
-    let second = net.sending(A).pairing;
-    net.pass(Duration::from_secs(1001));
-    assert_ne!(net.sending(A).pairing.own, second.own);
-    assert!(net.talks(A) && net.talks(B));
-    assert!(net.sides.iter().all(|side| side.established == 1));
-}
-
-#[test]
-fn an_unanswered_rekey_keeps_the_old_key() {
-    let mut net = Net::with_limits(RekeyLimits { frames: 5, ..RekeyLimits::default() });
-    net.start(A);
-    net.pump();
-    let old = net.sending(A).id;
-    let mut exchanges = 0;
-    for _ in 0..2000 {
-        assert!(net.talks(A) && net.talks(B));
-        net.now = net.now + Duration::from_millis(50);
-        net.sides[A].tunnel.handle_timeout(net.now);
-        net.act();
-        exchanges += net.wire.drain(..).filter(|(to, _)| *to == B).count();
-    }
-    assert_eq!(net.sending(A).id, old);
-    assert!((5..=15).contains(&exchanges), "{exchanges} in 100 s");
-    net.pass(Duration::from_secs(70));
-    assert_ne!(net.sending(A).id, old);
-}
-
-/// The April reference draws a new prefix and restarts its counter under the same key whenever an exchange is repeated.
-#[test]
-fn a_peer_that_restarts_its_counter_under_a_new_prefix_gets_through() {
-    let mut net = Net::connected();
-    for round in 0..40 {
-        let id = net.sides[A].tunnel.sending.unwrap();
-        let session = net.sides[A].tunnel.sessions.iter_mut().find(|session| session.id == id).unwrap();
-        session.prefix = NoncePrefix([0, 0, 1, round]);
-        net.sides[A].tunnel.counter = 0;
-        assert!(net.talks(A) && net.talks(A));
-    }
-}
-
-#[test]
-fn too_many_prefixes_lead_to_a_new_key() {
-    let mut net = Net::connected();
-    let first = net.sending(B).pairing.own;
-    for round in 0..80 {
-        let id = net.sides[A].tunnel.sending.unwrap();
-        let session = net.sides[A].tunnel.sessions.iter_mut().find(|session| session.id == id).unwrap();
-        session.prefix = NoncePrefix([0, 0, 2, round]);
-        assert!(net.talks(A));
-    }
-    net.pass(REKEY_RETRY + Duration::from_secs(1));
-    assert_ne!(net.sending(B).pairing.own, first);
-    assert!(net.talks(A) && net.talks(B));
-}
-
+//= spec/nonces.md#pp-nonce-9
+//= type=test
+//# Replay state changes only after the frame was authenticated.
+//= spec/exchange.md#pp-kex-24
+//= type=test
+//# Five frames in a row that no key opens make us tell our key, at most every 3 seconds, and end no session.
 #[test]
 fn garbage_and_forged_counters_wedge_nothing() {
     let mut net = Net::connected();
@@ -424,6 +382,9 @@ fn garbage_and_forged_counters_wedge_nothing() {
     }
 }
 
+//= spec/frames.md#pp-frame-14
+//= type=test
+//# The packet inside a PILS frame must name the sealer as its source node, or it is dropped.
 #[test]
 fn the_inner_source_is_bound_to_the_sealer() {
     let mut net = Net::connected();
@@ -443,6 +404,13 @@ fn the_inner_source_is_bound_to_the_sealer() {
     assert_eq!(inject(&broken), Err("secure_bad_packet"));
 }
 
+//= spec/exchange.md#pp-kex-6
+//= type=test
+//# The identity key carried in a PILA must equal the one known for its sender from the registry, the trust store or the host, or the
+//# frame is dropped.
+//= spec/exchange.md#pp-kex-12
+//= type=test
+//# A PILA naming this node or node 0 as its sender is dropped.
 #[test]
 fn unsound_exchanges_are_refused() {
     let mut net = Net::connected();

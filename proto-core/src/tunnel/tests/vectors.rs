@@ -8,6 +8,18 @@ use hex_literal::hex;
 const A_SECRET: [u8; 32] = hex!("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a");
 const B_PUBLIC: [u8; 32] = hex!("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f");
 
+//= spec/frames.md#pp-frame-5
+//= type=test
+//# A PILS frame is the magic, the sender's node, a nonce of 12 bytes, the ciphertext of one packet and a tag of 16 bytes.
+//= spec/frames.md#pp-frame-6
+//= type=test
+//# The associated data of a PILS frame are the four bytes of its sender's node.
+//= spec/frames.md#pp-frame-7
+//= type=test
+//# A PILS frame is 36 bytes longer than the packet in it.
+//= spec/nonces.md#pp-nonce-1
+//= type=test
+//# A nonce is a prefix of 4 bytes and a counter of 8 bytes, big-endian.
 #[test]
 fn sealing_and_opening_match_the_session_transcript() {
     let crypto = rust_crypto();
@@ -28,6 +40,9 @@ fn sealing_and_opening_match_the_session_transcript() {
     assert_eq!(open_frame(&*key, &clear, sealed), Some(&syn[..]));
 }
 
+//= spec/exchange.md#pp-kex-5
+//= type=test
+//# A PILA signs 40 bytes with Ed25519: `auth`, the sender's node, its X25519 public key.
 #[test]
 fn the_exchange_frame_matches_the_vectors() {
     let identity = Identity::from_seed(hex!("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"));
