@@ -71,4 +71,6 @@ pub const MAX_GOSSIP_NODES: usize = 16_000;
 /// What a peer beacon said it serves is believed for so long (data-plane section 8.2).
 pub const GOSSIP_LIFETIME: Duration = Duration::from_secs(90);
 /// How often a beacon tells its peers whom it serves (data-plane section 8.2).
+//= spec/relay.md#pp-relay-11
+//# Gossip is sent every 10 seconds and forgotten after 90 seconds.
 pub const GOSSIP_INTERVAL: Duration = Duration::from_secs(10);

@@ -77,6 +77,12 @@ const A: &str = "198.51.100.1:4000";
 const B: &str = "203.0.113.2:5000";
 const THIEF: &str = "192.0.2.99:6000";
 
+//= spec/relay.md#pp-relay-6
+//= type=test
+//# The beacon answers a discover message with the source it came from.
+//= spec/relay.md#pp-relay-15
+//= type=test
+//# A discover message of node 0 is answered and not remembered.
 #[test]
 fn discovery_tells_what_was_seen_from_the_port_that_was_asked() {
     let mut world = World::new(BeaconConfig::default());
@@ -88,6 +94,12 @@ fn discovery_tells_what_was_seen_from_the_port_that_was_asked() {
     assert_eq!(world.beacon.endpoint_count(), 1, "neither node 0 nor unregistered ones are remembered");
 }
 
+//= spec/relay.md#pp-relay-2
+//= type=test
+//# The beacon delivers a relayed frame as type 6 and sender in front of the frame.
+//= spec/relay.md#pp-relay-3
+//= type=test
+//# The beacon never opens a frame.
 #[test]
 fn a_frame_is_passed_on_in_place_from_the_port_its_destination_knows() {
     let mut world = World::new(BeaconConfig::default());
@@ -106,6 +118,9 @@ fn a_frame_is_passed_on_in_place_from_the_port_its_destination_knows() {
     assert_eq!(world.relay("198.51.100.1:4001", 2), None, "not even from another port");
 }
 
+//= spec/relay.md#pp-relay-12
+//= type=test
+//# A beacon forgets an endpoint after 10 minutes of silence.
 #[test]
 fn endpoints_age() {
     let mut world = World::new(BeaconConfig::default());
@@ -120,6 +135,10 @@ fn endpoints_age() {
     assert!(world.beacon.poll_timeout() > world.now);
 }
 
+//= spec/relay.md#pp-relay-13
+//= type=test
+//# A live node's endpoint moves to another IP address only when the registry saw its registration from there or after 90 seconds of
+//# silence.
 #[test]
 fn a_live_endpoint_cannot_be_taken_from_elsewhere() {
     let mut world = World::new(BeaconConfig::default());
@@ -148,6 +167,10 @@ fn measuring_through_the_second_port_does_not_move_a_node() {
     assert_eq!(world.relay(A, 2), Some(addr(B)), "node 1 is still where it was");
 }
 
+//= spec/relay.md#pp-relay-7
+//= type=test
+//# The beacon answers a punch request with a punch command to both sides, when the registry would let the requester resolve the
+//# target and it knows both.
 #[test]
 fn punching_needs_the_registrys_consent() {
     let mut world = World::new(BeaconConfig::default());
@@ -188,6 +211,12 @@ fn relaying_is_budgeted_in_packets_and_bytes_per_source() {
     assert!(!world.receive(0, B, message(5, &[2, 1])).is_empty(), "others have their own budget");
 }
 
+//= spec/relay.md#pp-relay-9
+//= type=test
+//# A frame that came from a peer beacon is never sent to another one.
+//= spec/relay.md#pp-relay-10
+//= type=test
+//# Gossip is believed only from configured peer beacons.
 #[test]
 fn only_configured_beacons_are_believed_and_frames_never_loop() {
     const PEER: &str = "192.0.2.50:9001";

@@ -37,6 +37,9 @@ fn five_megabytes_survive_loss_reordering_and_duplication() {
     }
 }
 
+//= spec/ports.md#pp-port-5
+//= type=test
+//# Port 7 returns every byte it receives, until the stream ends, unless the host switched it off.
 #[test]
 fn port_seven_echoes() {
     let mut net = Net::trusting(3, 2, lossy());
@@ -57,6 +60,15 @@ fn port_seven_echoes() {
 //= spec/session.md#pp-ses-12
 //= type=test
 //# A SYN to a port nobody listens on is answered with RST, if its sender is admitted.
+//= spec/addressing.md#pp-addr-8
+//= type=test
+//# Node 0 means unassigned and is never dialled.
+//= spec/ports.md#pp-port-4
+//= type=test
+//# Port 0 cannot be dialled and cannot be listened on.
+//= spec/strategy.md#pp-dial-4
+//= type=test
+//# A dial tells apart: unknown or untrusted, no registry, wrong identity, unreachable, no answer on the port, refused.
 #[test]
 fn dials_end_with_their_reason() {
     let mut net = Net::trusting(4, 3, Link::default());
@@ -88,6 +100,13 @@ fn a_private_node_is_silent_to_strangers() {
     assert!(!net.hosts[1].events.iter().any(|event| matches!(event, Event::Datagram { .. })));
 }
 
+//= spec/datagrams.md#pp-dgram-5
+//= type=test
+//# A control packet to port 0 without ACK is a ping and is answered with ACK, the ports exchanged, the acknowledgment field one
+//# beyond the sequence number and the payload as it came.
+//= spec/datagrams.md#pp-dgram-8
+//= type=test
+//# Pings we send come from a port other than 0 and carry a nonce of 8 bytes.
 #[test]
 fn datagrams_and_pings_arrive() {
     let mut net = Net::trusting(6, 2, Link::default());

@@ -91,6 +91,9 @@ fn a_revoked_peer_is_forgotten_once_it_was_told() {
     assert!(net.hosts[1].endpoint.peer(a).is_none());
 }
 
+//= spec/ports.md#pp-port-6
+//= type=test
+//# Port 444 takes trust messages.
 #[test]
 fn a_trust_message_that_never_ends_is_given_up() {
     let mut net = Net::trusting(3, 2, Link::default());

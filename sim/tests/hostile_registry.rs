@@ -268,6 +268,9 @@ fn a_forged_key_exchange_leaves_no_trace() {
     assert!(!alone.drain.events.contains(&Event::PeerDown(NodeId(1001))), "a peer that never was");
 }
 
+//= spec/strategy.md#pp-dial-3
+//= type=test
+//# A dial ends within 4.8 seconds, with a stream or a reason.
 #[test]
 fn a_dial_ends_in_time_whatever_the_registry_does() {
     let silent: fn(&str) -> Option<String> = registers;

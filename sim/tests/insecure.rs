@@ -167,6 +167,15 @@ fn identities_that_are_known_are_used_whatever_was_opted_for() {
 }
 
 /// One side opted for everything, the other for nothing: either they authenticate, or nothing is said.
+//= spec/frames.md#pp-frame-8
+//= type=test
+//# A PILT frame is dropped unless the host opted for plaintext.
+//= spec/frames.md#pp-frame-9
+//= type=test
+//# PILT is never sent unless the host opted for plaintext.
+//= spec/exchange.md#pp-kex-9
+//= type=test
+//# A PILK makes no session unless the host opted for anonymous exchange.
 #[test]
 fn a_node_that_opted_for_nothing_says_nothing_in_clear_and_hears_nothing() {
     for opted in [PLAINTEXT, ANONYMOUS, BOTH] {

@@ -38,8 +38,11 @@ pub fn annotations(path: &str, text: &str) -> Vec<Annotation> {
     let mut found: Vec<Annotation> = Vec::new();
     let mut open = false;
     let mut in_test = is_test_file(path);
+    let mut previous = "";
     for (index, line) in text.lines().map(str::trim).enumerate() {
-        in_test |= line == "#[cfg(test)]";
+        // A module of tests in this file, and not the declaration of one beside it.
+        in_test |= previous == "#[cfg(test)]" && line.ends_with('{');
+        previous = line;
         if let Some(meta) = line.strip_prefix("//=").map(str::trim) {
             match found.last_mut().filter(|_| open) {
                 Some(last) if meta.contains('=') && !meta.starts_with("spec/") => last.qualify(meta),

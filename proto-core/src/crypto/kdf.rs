@@ -33,6 +33,12 @@ mod tests {
     use super::*;
     use hex_literal::hex;
 
+    //= spec/exchange.md#pp-kex-3
+    //= type=test
+    //# The session key is HKDF-SHA256 of the shared secret with an empty salt
+    //= spec/secure-channel.md#pp-chan-2
+    //= type=test
+    //# The channel's key is HKDF-SHA256 of the shared secret with an empty salt
     #[test]
     fn keys_match_the_vectors() {
         let shared = SharedSecret::from_bytes(hex!("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"));

@@ -16,6 +16,8 @@ use bytes::Bytes;
 use core::time::Duration;
 
 /// Source port of pings: never 0, or two peers of the reference would answer each other for ever (data-plane section 7.2).
+//= spec/datagrams.md#pp-dgram-8
+//# Pings we send come from a port other than 0 and carry a nonce of 8 bytes.
 const PING_PORT: u16 = 49_152;
 /// A probe not answered by then is forgotten.
 const PROBE_LIFETIME: Duration = Duration::from_secs(5);
@@ -82,9 +84,13 @@ impl Endpoint {
         let own = self.node.ok_or(DatagramError::NotRegistered)?;
         let node = to.address.node;
         if data.is_empty() {
+            //= spec/datagrams.md#pp-dgram-2
+            //# An empty datagram of protocol 2 is not sent, and dropped when received.
             return Err(DatagramError::Empty);
         }
         let most = usize::from(self.path_mss(node));
+        //= spec/datagrams.md#pp-dgram-3
+        //# A datagram that does not fit one segment of the path is refused to its sender.
         if data.len() > most {
             return Err(DatagramError::TooLarge(most));
         }
@@ -93,6 +99,8 @@ impl Endpoint {
             if from_port == 0 { self.streams.ephemeral_port(now, to).unwrap_or(PING_PORT) } else { from_port };
         let header = Header {
             flags: Flags::NONE,
+            //= spec/datagrams.md#pp-dgram-1
+            //# A datagram has flags, sequence, acknowledgment and window 0 and is not acknowledged.
             protocol: Protocol::Datagram,
             src: Address { network: to.address.network, node: own },
             dst: to.address,
@@ -114,23 +122,34 @@ impl Endpoint {
 
     pub(super) fn handle_control(&mut self, sender: NodeId, route: Route, header: &Header, payload: &[u8]) {
         if header.dst_port == OPTIONS_PORT {
+            //= spec/datagrams.md#pp-dgram-11
+            //# The hello to port 1 is not answered.
             return self.handle_hello(sender, payload);
         }
         // Never answer a control packet with ACK: two daemons would go on for ever (data-plane section 7.2).
+        //= spec/datagrams.md#pp-dgram-6
+        //# A control packet with ACK is never answered.
         if header.flags.contains(Flags::ACK) {
             return self.handle_pong(sender, route, payload);
         }
         if header.dst_port != 0 {
             return self.drops.count("control_to_unknown_port");
         }
+        //= spec/datagrams.md#pp-dgram-7
+        //# An empty control packet from port 0 to port 0 is swallowed.
         if header.src_port == 0 && payload.is_empty() {
             return;
         }
         let now = self.now;
         let Some(peer) = self.peers.get_mut(&sender) else { return };
+        //= spec/datagrams.md#pp-dgram-9
+        //# At most 20 pings a second and peer are answered.
         if !peer.pongs.take(now) {
             return self.drops.count("ping_rate_limited");
         }
+        //= spec/datagrams.md#pp-dgram-5
+        //# A control packet to port 0 without ACK is a ping and is answered with ACK, the ports exchanged, the acknowledgment field one
+        //# beyond the sequence number and the payload as it came.
         let answer = Header {
             flags: Flags::ACK,
             src: header.dst,
@@ -149,6 +168,8 @@ impl Endpoint {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(&sender) else { return };
         let Some(nonce) = payload.first_chunk().map(|bytes| u64::from_be_bytes(*bytes)) else { return };
+        //= spec/datagrams.md#pp-dgram-10
+        //# A pong counts only when its nonce is that of a ping whose answer is awaited, and once.
         let Some(at) = peer.pings.iter().position(|ping| ping.nonce == nonce) else {
             return self.drops.count("pong_unexpected");
         };

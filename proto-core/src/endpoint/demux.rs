@@ -24,6 +24,8 @@ impl Endpoint {
 
     /// Beacon messages count only from a configured beacon.
     fn handle_beacon(&mut self, from: SocketAddr, data: &mut [u8]) {
+        //= spec/relay.md#pp-relay-4
+        //# Beacon messages are taken from configured beacons only.
         if !self.config.beacons.contains(&from) {
             return self.drops.count("beacon_message_from_elsewhere");
         }
@@ -43,6 +45,8 @@ impl Endpoint {
                     self.handle_relayed(sender, data.get_mut(start..).unwrap_or_default());
                 }
             }
+            //= spec/relay.md#pp-relay-17
+            //# A notification of kind 1 makes the node poll its inbox at the registry.
             Ok(BeaconMessage::Notify { kind: NOTIFY_HANDSHAKE }) => self.registry.notify(now),
             Ok(_) | Err(_) => self.drops.count("beacon_message_unusable"),
         }
@@ -50,6 +54,8 @@ impl Endpoint {
 
     /// A relayed frame must say the same sender outside and inside; beacon messages do not nest.
     fn handle_relayed(&mut self, sender: NodeId, frame: &mut [u8]) {
+        //= spec/relay.md#pp-relay-5
+        //# A relayed beacon message, PILT or PILP is dropped.
         if matches!(classify(frame), Datagram::Frame(_)) {
             self.handle_frame(Route::Relay, Some(sender), frame);
         } else {
@@ -152,6 +158,8 @@ impl Endpoint {
     }
 
     fn handle_datagram_packet(&mut self, sender: NodeId, header: &Header, payload: &[u8]) {
+        //= spec/datagrams.md#pp-dgram-4
+        //# A datagram from a node that is not admitted is dropped.
         if payload.is_empty() || !self.admits(sender, header.dst_port) {
             return self.drops.count("datagram_refused");
         }

@@ -17,6 +17,8 @@ use core::time::Duration;
 /// A silent registry holds up a dial to a peer whose key is known no longer than this: a quarter of its time, and more than any answer takes.
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(1);
 /// A resolved endpoint is used this long without asking again (data-plane section 9).
+//= spec/strategy.md#pp-dial-6
+//# An endpoint told by the registry is used for 60 seconds without asking again.
 const RESOLVE_LIFETIME: Duration = Duration::from_secs(60);
 
 impl Endpoint {
@@ -35,6 +37,8 @@ impl Endpoint {
     pub(super) fn dial_as(&mut self, remote: SocketAddress, owner: Owner) -> Result<StreamId, DialError> {
         let now = self.now;
         let own = self.node.ok_or(DialError::NotRegistered)?;
+        //= spec/ports.md#pp-port-4
+        //# Port 0 cannot be dialled and cannot be listened on.
         if remote.port == 0 {
             return Err(DialError::InvalidTarget);
         }
@@ -51,6 +55,8 @@ impl Endpoint {
         if let Some(stream) = self.streams.get_mut(id) {
             stream.dialling = true;
         }
+        //= spec/strategy.md#pp-dial-3
+        //# A dial ends within 4.8 seconds, with a stream or a reason.
         self.timers.set(TimerKind::Dial(id), Some(now + limits::DIAL_TIMEOUT));
         self.with_peer(node, |peer| peer.used(now));
         self.touch_stream(id);
@@ -174,6 +180,8 @@ impl Endpoint {
         let node = stream.peer();
         let began = self.now - limits::DIAL_TIMEOUT;
         let heard = self.peers.get(&node).is_some_and(|peer| peer.heard_at.is_some_and(|at| at >= began));
+        //= spec/strategy.md#pp-dial-4
+        //# A dial tells apart: unknown or untrusted, no registry, wrong identity, unreachable, no answer on the port, refused.
         let error = if heard { DialError::Timeout } else { self.why_unreachable(node) };
         self.fail_dial(id, error);
     }

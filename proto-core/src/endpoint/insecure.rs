@@ -154,6 +154,8 @@ impl Endpoint {
 
     fn may_be_plain(&self, node: NodeId) -> bool {
         let tunnel = || self.peers.get(&node).is_some_and(|peer| peer.tunnel.is_established());
+        //= spec/frames.md#pp-frame-9
+        //# PILT is never sent unless the host opted for plaintext.
         self.config.insecure.plaintext && !self.is_guarded(node) && !tunnel()
     }
 
@@ -182,6 +184,8 @@ impl Endpoint {
 
     /// A packet in clear. Its source is a claim, so no more is believed than that somebody there can send.
     pub(super) fn handle_plaintext(&mut self, route: Route, relayed_from: Option<NodeId>, packet: &[u8]) {
+        //= spec/frames.md#pp-frame-8
+        //# A PILT frame is dropped unless the host opted for plaintext.
         if !self.config.insecure.plaintext || relayed_from.is_some() {
             return self.drops.count("plaintext_refused");
         }

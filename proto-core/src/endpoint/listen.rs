@@ -119,6 +119,8 @@ impl Endpoint {
         }
         let owner = match port {
             ECHO_PORT if self.config.echo => Owner::Echo(Echo::default()),
+            //= spec/ports.md#pp-port-6
+            //# Port 444 takes trust messages.
             TRUST_PORT => Owner::TrustReceiver { message: Vec::new(), tries: 0 },
             _ => Owner::Host,
         };

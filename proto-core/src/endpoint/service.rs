@@ -194,6 +194,8 @@ impl Endpoint {
     }
 
     /// Port 7: writes back what it reads, and no faster than that is taken.
+    //= spec/ports.md#pp-port-5
+    //# Port 7 returns every byte it receives, until the stream ends, unless the host switched it off.
     fn serve_echo(&mut self, id: StreamId) {
         let now = self.now;
         let Some(stream) = self.streams.get_mut(id) else { return };
@@ -228,6 +230,8 @@ impl Endpoint {
                 Ok(len) => message.extend_from_slice(self.scratch.get(..len).unwrap_or_default()),
                 Err(stream::ReadError::Blocked) => break false,
             }
+            //= spec/trust.md#pp-trust-2
+            //# A trust message is one JSON object of at most 64 KiB on a stream to port 444.
             if message.len() > limits::TRUST_MESSAGE_BYTES {
                 self.drops.count("trust_message_too_long");
                 return self.reset_stream(id);

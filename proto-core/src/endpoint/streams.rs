@@ -127,6 +127,12 @@ impl Streams {
         for _ in FIRST_EPHEMERAL..=u16::MAX {
             let port = self.next_port;
             self.next_port = port.checked_add(1).unwrap_or(FIRST_EPHEMERAL);
+            //= spec/ports.md#pp-port-1
+            //# Ephemeral ports are taken from 49152 to 65535.
+            //= spec/ports.md#pp-port-2
+            //# An ephemeral port is not given to a second connection with the same remote address and port while the first exists.
+            //= spec/ports.md#pp-port-3
+            //# The ephemeral port of an ended dial is not used toward the same remote address and port for 60 seconds.
             let rests = self.resting.get(&(port, remote)).is_some_and(|until| *until > now);
             if !rests && !self.by_tuple.contains_key(&(port, remote)) {
                 return Some(port);

@@ -96,6 +96,8 @@ impl Endpoint {
                 self.event(Event::TrustChanged { node, trusted });
             }
             TrustAction::Rejected { node, reason } => self.event(Event::TrustRejected { node, reason }),
+            //= spec/trust.md#pp-trust-18
+            //# A change of the trust store makes the endpoint ask its host to keep it.
             TrustAction::SnapshotChanged => self.event(Event::TrustSnapshotChanged),
         }
     }

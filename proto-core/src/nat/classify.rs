@@ -51,6 +51,8 @@ impl NatType {
             return Self::None;
         }
         let one_mapping = observations.iter().all(|o| o.seen == first.seen);
+        //= spec/nat.md#pp-nat-9
+        //# A NAT is called symmetric only when two beacon addresses saw different mappings, and unknown with one observation.
         match (observations.len(), one_mapping) {
             (1, _) => Self::Unknown,
             (_, true) => Self::EndpointIndependent,

@@ -18,8 +18,12 @@ use std::collections::VecDeque;
 /// Offsets of the first tries. Three, as the sheet has it, but fast: a lost datagram must not cost a second at start.
 const TRIES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(300), Duration::from_millis(1000)];
 /// After the first try: no answer until then means no beacon, and everybody waiting for our endpoint is told so.
+//= spec/nat.md#pp-nat-4
+//# A silent beacon is told to the host within 2 seconds and asked on.
 const SILENT_AFTER: Duration = Duration::from_millis(1900);
 /// Interval of refreshing the primary; the shortest UDP mapping timeout in the field is 30 s.
+//= spec/nat.md#pp-nat-3
+//# The primary beacon is asked again every 25 seconds.
 const REFRESH: Duration = Duration::from_secs(25);
 /// Interval of asking the other addresses; a NAT's kind changes with the network only.
 const RECLASSIFY: Duration = Duration::from_secs(300);
@@ -125,6 +129,8 @@ impl Discovery {
         }
         let Some(index) = self.beacons.iter().position(|b| b.address == from) else { return false };
         let Some(beacon) = self.beacons.get_mut(index) else { return false };
+        //= spec/nat.md#pp-nat-2
+        //# A discover reply counts only from a configured beacon that was asked within 5 seconds.
         if beacon.asked.is_none_or(|at| now.saturating_since(at) > ANSWER_WITHIN) {
             return false;
         }
@@ -143,6 +149,8 @@ impl Discovery {
             Change::Doubtful => self.handle_timeout(now),
             Change::First(new) => {
                 self.verdict = None;
+                //= spec/nat.md#pp-nat-1
+                //# The own endpoint is learnt from the beacon's reply to a discover message.
                 self.events.push_back(DiscoveryEvent::Discovered(Some(new)));
             }
             Change::Moved { old, new } => {
@@ -254,6 +262,8 @@ impl Beacon {
         let doubted = self.doubted.take();
         match self.seen {
             Some(old) if old == seen => Change::None,
+            //= spec/nat.md#pp-nat-5
+            //# A changed endpoint counts when a second answer confirms it.
             Some(old) if doubted == Some(seen) => {
                 self.seen = Some(seen);
                 Change::Moved { old, new: seen }

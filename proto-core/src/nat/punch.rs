@@ -35,6 +35,8 @@ impl PunchPolicy {
         while self.accepted.front().is_some_and(|&at| now.saturating_since(at) >= Duration::from_secs(1)) {
             self.accepted.pop_front();
         }
+        //= spec/nat.md#pp-nat-7
+        //# A punch command is obeyed only from a configured beacon, at most five times a second.
         let within_rate = self.accepted.len() < PUNCH_COMMAND_RATE;
         if within_rate {
             self.accepted.push_back(now);
@@ -47,6 +49,9 @@ impl PunchPolicy {
             Reach::Nowhere => false,
             Reach::Global => true,
             reach @ (Reach::Host | Reach::Link | Reach::Site) => {
+                //= spec/nat.md#pp-nat-8
+                //# A punch command toward an address that is not globally routable is refused, unless the own observed address has the same reach or
+                //# the host allows it.
                 self.allow_private || own.is_some_and(|own| Reach::of(own.0) == reach)
             }
         }

@@ -46,6 +46,12 @@ fn run(discovery: &mut Discovery, end: Timestamp) -> Vec<u64> {
     offsets
 }
 
+//= spec/nat.md#pp-nat-1
+//= type=test
+//# The own endpoint is learnt from the beacon's reply to a discover message.
+//= spec/nat.md#pp-nat-3
+//= type=test
+//# The primary beacon is asked again every 25 seconds.
 #[test]
 fn an_answer_ends_the_first_round_and_refreshes_follow() {
     let mut discovery = start();
@@ -61,6 +67,9 @@ fn an_answer_ends_the_first_round_and_refreshes_follow() {
     assert_eq!(events(&mut discovery), []);
 }
 
+//= spec/nat.md#pp-nat-4
+//= type=test
+//# A silent beacon is told to the host within 2 seconds and asked on.
 #[test]
 fn a_silent_beacon_is_told_within_two_seconds_and_asked_on() {
     let mut discovery = start();
@@ -80,6 +89,9 @@ fn no_beacon_is_told_at_once() {
     assert_eq!(discovery.poll_timeout(), None);
 }
 
+//= spec/nat.md#pp-nat-2
+//= type=test
+//# A discover reply counts only from a configured beacon that was asked within 5 seconds.
 #[test]
 fn forged_replies_are_refused() {
     let mut discovery = start();
@@ -90,6 +102,9 @@ fn forged_replies_are_refused() {
     assert_eq!(discovery.reflexive(), Some(seen("203.0.113.5:777")));
 }
 
+//= spec/nat.md#pp-nat-5
+//= type=test
+//# A changed endpoint counts when a second answer confirms it.
 #[test]
 fn a_move_counts_when_confirmed() {
     let (old, new) = ("203.0.113.5:777", "203.0.113.5:888");
@@ -121,6 +136,9 @@ fn a_changed_network_is_asked_about_at_once() {
     assert_eq!(asked(&mut discovery), [(at(PRIMARY), 0), (at(SECOND), 0)]);
 }
 
+//= spec/nat.md#pp-nat-9
+//= type=test
+//# A NAT is called symmetric only when two beacon addresses saw different mappings, and unknown with one observation.
 #[test]
 fn kinds_of_nat() {
     let classify = |ports: &[u16], own: &[Local]| {
@@ -143,6 +161,13 @@ fn kinds_of_nat() {
     assert_eq!(NatType::EndpointIndependent.name(), "endpoint-independent");
 }
 
+//= spec/nat.md#pp-nat-7
+//= type=test
+//# A punch command is obeyed only from a configured beacon, at most five times a second.
+//= spec/nat.md#pp-nat-8
+//= type=test
+//# A punch command toward an address that is not globally routable is refused, unless the own observed address has the same reach or
+//# the host allows it.
 #[test]
 fn punch_commands_are_judged() {
     let public = at("203.0.113.8:5");

@@ -30,6 +30,8 @@ fn local_is_reachable(address: SocketAddr, peer: &PeerAddresses<'_>, own: &OwnAd
         Reach::Link if address.is_ipv6() => false,
         Reach::Nowhere => false,
         Reach::Host => we_are_on_loopback(own),
+        //= spec/nat.md#pp-nat-11
+        //# A peer's local address is tried when it lies in a network of ours or behind the same public address.
         Reach::Link | Reach::Site => on_our_network() || behind_one_nat(peer, own),
         Reach::Global => true,
     }

@@ -66,6 +66,8 @@ impl PathSet {
         let accepted = match way.standing {
             Standing::Proven => true,
             // Somebody may have carried the frame here, so it must not take data away from a way that works.
+            //= spec/nat.md#pp-nat-13
+            //# A frame from a new address moves no data while a path works; it is a reason to ask there.
             Standing::Unproven => way.is_chosen() || !in_use_works,
             Standing::Silent => from == Route::Relay,
         };

@@ -12,11 +12,18 @@ const fn ms(millis: u64) -> Duration {
 
 /// Offsets of the direct sends. Data-plane section 10 has 0, 1, 3 s and then again 0, 1, 3 s through the relay, 12 s in all; a dial must tell its
 /// failure within 5 s ([`crate::limits::DIAL_TIMEOUT`]), so these are the newest reference's offsets, with three sends each way kept.
+//= spec/strategy.md#pp-dial-1
+//# A dial tries a peer directly three times before the relay, unless the peer is ours, asks to be relayed, or has no direct address.
 const DIRECT: [Duration; 3] = [ms(0), ms(250), ms(750)];
 /// Offsets of the sends through the relay, from the start of the relay phase.
+//= spec/strategy.md#pp-dial-2
+//# After the direct attempts a dial tries three times through the relay, without being asked.
 const RELAY: [Duration; 3] = [ms(0), ms(750), ms(1750)];
 /// Start of the relay phase toward a peer not known to be ours: the April reference sends everything through the relay for ever after the
 /// first relayed frame (data-plane section 8.3), so a direct answer gets this long.
+//= spec/relay.md#pp-relay-20
+//# A peer of the published implementations is not sent anything through the relay during the first 1.5 seconds of a dial that has a
+//# direct address.
 const RELAY_AFTER: Duration = ms(1500);
 /// End of the ladder: 1.25 s for an answer to the last send, and 0.3 s left to the dial for telling.
 const EXHAUSTED: Duration = ms(4500);
@@ -86,6 +93,8 @@ impl Ladder {
     }
 
     fn direct_offset(&self) -> Option<Duration> {
+        //= spec/strategy.md#pp-dial-5
+        //# Without a beacon a dial is direct only, with six sends.
         let more = || RELAY.get(self.direct_done.checked_sub(DIRECT.len())?).map(|&after| RELAY_AFTER + after);
         DIRECT.get(self.direct_done).copied().or_else(|| if self.relay_from.is_none() { more() } else { None })
     }
@@ -94,6 +103,8 @@ impl Ladder {
 /// Offsets of the first attempts to replace the relay.
 const CHASE: [Duration; 7] = [ms(0), ms(200), ms(500), ms(1000), ms(2000), ms(4000), ms(8000)];
 /// Interval of further attempts (data-plane section 10, rule 5).
+//= spec/strategy.md#pp-dial-7
+//# A relayed peer is tried directly again every 30 seconds while there is traffic.
 const CHASE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The search for a direct way while relayed.

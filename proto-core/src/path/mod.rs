@@ -202,6 +202,8 @@ impl PathSet {
         if old_answer {
             self.task(Task::Resolve);
         }
+        //= spec/strategy.md#pp-dial-8
+        //# A peer of ours is relayed at once and moved to a direct path when that is proven.
         let relay_first = self.ours || !self.direct_allowed() || self.selected == Some(Route::Relay);
         self.ladder = Some(Ladder::new(now, self.config.relay_available, relay_first));
         self.handle_timeout(now);
@@ -269,6 +271,8 @@ impl PathSet {
     /// Where data goes now: the chosen way, or before any is chosen the one on which a signed answer came, if we chose that ourselves.
     #[must_use]
     pub fn route(&self) -> Option<Route> {
+        //= spec/nat.md#pp-nat-12
+        //# Only a proven path carries data, except for the first packets to an address we chose ourselves.
         self.selected.or_else(|| self.tentative())
     }
 
@@ -403,6 +407,8 @@ impl PathSet {
         self.unreachable
     }
 
+    //= spec/strategy.md#pp-dial-9
+    //# A node that is configured for the relay only, or whose peer is, sends nothing directly.
     fn direct_allowed(&self) -> bool {
         !self.config.relay_only && !self.peer_relay_only
     }

@@ -32,6 +32,8 @@ impl Probes {
 }
 
 /// Silence after the first unanswered send: ask, ask everybody, leave. Falling back must be done within 3 s (`design/nat.md`).
+//= spec/nat.md#pp-nat-14
+//# A direct path from which nothing comes for 2.8 seconds while we send is left.
 const PATIENCE: [Duration; 3] = [Duration::from_millis(1000), Duration::from_millis(1900), Duration::from_millis(2800)];
 
 /// What long silence calls for.

@@ -30,6 +30,16 @@ fn an_open_network_is_used_directly_in_one_round_trip() {
     assert!(probes(&world.a.actions, |r| r == Route::Relay).is_empty(), "a reference peer must not see relayed frames");
 }
 
+//= spec/strategy.md#pp-dial-1
+//= type=test
+//# A dial tries a peer directly three times before the relay, unless the peer is ours, asks to be relayed, or has no direct address.
+//= spec/strategy.md#pp-dial-2
+//= type=test
+//# After the direct attempts a dial tries three times through the relay, without being asked.
+//= spec/relay.md#pp-relay-20
+//= type=test
+//# A peer of the published implementations is not sent anything through the relay during the first 1.5 seconds of a dial that has a
+//# direct address.
 #[test]
 fn a_blocked_peer_gets_three_direct_and_then_relayed_sends() {
     let mut world = World::new(false, true);
@@ -100,6 +110,12 @@ fn a_dial_on_a_stale_way_climbs_again() {
     assert!(world.a.actions.iter().any(|&(at, action)| at >= dialled && action == PathAction::RequestPunch));
 }
 
+//= spec/nat.md#pp-nat-15
+//= type=test
+//# A proven direct path replaces the relay.
+//= spec/strategy.md#pp-dial-8
+//= type=test
+//# A peer of ours is relayed at once and moved to a direct path when that is proven.
 #[test]
 fn ours_are_relayed_at_once_and_promoted() {
     let mut world = World::new(false, true);
@@ -118,6 +134,9 @@ fn ours_are_relayed_at_once_and_promoted() {
     assert!(world.b.data_since(opened).iter().any(|&(_, route)| route == direct(A)));
 }
 
+//= spec/nat.md#pp-nat-14
+//= type=test
+//# A direct path from which nothing comes for 2.8 seconds while we send is left.
 #[test]
 fn a_dead_direct_way_is_left_within_three_seconds_and_taken_back() {
     for ours in [true, false] {
@@ -170,6 +189,12 @@ fn a_rebound_peer_is_followed_once_its_new_address_answers() {
     assert!(world.elapsed() < ms(2100));
 }
 
+//= spec/nat.md#pp-nat-12
+//= type=test
+//# Only a proven path carries data, except for the first packets to an address we chose ourselves.
+//= spec/nat.md#pp-nat-13
+//= type=test
+//# A frame from a new address moves no data while a path works; it is a reason to ask there.
 #[test]
 fn a_frame_carried_from_a_strangers_address_moves_nothing() {
     let mut world = World::new(true, true);
@@ -240,6 +265,9 @@ fn a_flood_of_signed_sources_does_not_displace_what_was_chosen() {
     assert!(world.a.paths.may_send(direct(B), 10_000));
 }
 
+//= spec/strategy.md#pp-dial-9
+//= type=test
+//# A node that is configured for the relay only, or whose peer is, sends nothing directly.
 #[test]
 fn relay_only_is_kept_by_either_sides_wish() {
     let mut world = World::with(true, PathConfig { relay_only: true, ..PathConfig::default() });
@@ -259,6 +287,9 @@ fn relay_only_is_kept_by_either_sides_wish() {
     assert!(world.a.paths.relay_reason().unwrap().contains("peer asks"));
 }
 
+//= spec/nat.md#pp-nat-16
+//= type=test
+//# Among direct paths another one is taken only when it is faster by 10 milliseconds and by a fifth.
 #[test]
 fn jitter_does_not_make_data_hop_and_a_clear_gain_does() {
     let (mut now, mut rng) = (Timestamp::from_micros(1), Rng::new([9; 32]));
@@ -294,6 +325,9 @@ fn jitter_does_not_make_data_hop_and_a_clear_gain_does() {
     assert_eq!(paths.route(), Some(ways[1]));
 }
 
+//= spec/nat.md#pp-nat-11
+//= type=test
+//# A peer's local address is tried when it lies in a network of ours or behind the same public address.
 #[test]
 fn addresses_are_admitted_by_where_we_are() {
     let now = Timestamp::from_micros(1);
@@ -330,6 +364,9 @@ fn addresses_are_admitted_by_where_we_are() {
     assert!(direct("127.0.0.1:7").is_loopback() && !Route::Relay.is_loopback());
 }
 
+//= spec/nat.md#pp-nat-10
+//= type=test
+//# Hole punching is asked for at the beacon before and with the direct sends of a dial, unless the peer is a neighbour.
 #[test]
 fn a_neighbour_is_not_punched_unless_silent() {
     let now = Timestamp::from_micros(1_000_000);

@@ -63,6 +63,8 @@ impl PathSet {
             return;
         }
         // A neighbour needs no punch (data-plane section 10, rule 1); if it is silent the next step asks for one.
+        //= spec/nat.md#pp-nat-10
+        //# Hole punching is asked for at the beacon before and with the direct sends of a dial, unless the peer is a neighbour.
         if number > 0 || !self.has_neighbour() {
             self.punch_now(now);
         }

@@ -93,6 +93,8 @@ impl Trust {
         }
         check_age(message.timestamp, wall)?;
         self.note_key(peer, peer_key).map_err(|_| MessageError::KeyMismatch)?;
+        //= spec/trust.md#pp-trust-6
+        //# A trust message is taken once.
         if !self.replay.admit(bytes) {
             return Err(MessageError::Replayed);
         }
@@ -194,6 +196,8 @@ impl Trust {
         };
         match decide(circumstances) {
             Decision::Confirm => self.confirm(wall, node, channel),
+            //= spec/trust.md#pp-trust-10
+            //# A request from a member of a common network other than the backbone is approved at once.
             Decision::Approve => {
                 if !self.grant(wall, node, key, circumstances.outgoing) {
                     return Err(MessageError::Full);
@@ -231,6 +235,8 @@ impl Trust {
     }
 
     fn accepted(&mut self, wall: u64, node: NodeId, key: Option<PublicKey>) -> Result<(), MessageError> {
+        //= spec/trust.md#pp-trust-7
+        //# An acceptance nobody asked for changes nothing.
         if !self.is_expected(node) {
             return Err(MessageError::Unsolicited);
         }
@@ -259,12 +265,16 @@ impl Trust {
 
 /// The message names the node and key that the tunnel proved.
 fn check_sender(message: &TrustMessage, own: NodeId, peer: NodeId, peer_key: &PublicKey) -> Result<(), MessageError> {
+    //= spec/trust.md#pp-trust-4
+    //# A trust message whose node or key is not that of the tunnel it came by is dropped.
     let same = message.node == peer && peer != own && message.public_key.as_ref() == Some(peer_key.as_bytes());
     if same { Ok(()) } else { Err(MessageError::Impersonation) }
 }
 
 fn check_age(timestamp: u64, wall: u64) -> Result<(), MessageError> {
     let clock_is_known = wall != 0;
+    //= spec/trust.md#pp-trust-5
+    //# A trust message older than 5 minutes or more than 30 seconds from the future is dropped.
     let is_old = timestamp.saturating_add(MAX_AGE) < wall;
     let is_future = timestamp > wall.saturating_add(MAX_FUTURE);
     if clock_is_known && (is_old || is_future) { Err(MessageError::Stale) } else { Ok(()) }

@@ -320,6 +320,8 @@ impl Trust {
         }
         let trusted = self.is_trusted(node);
         self.store.expect(now, wall, node, printable(justification));
+        //= spec/trust.md#pp-trust-16
+        //# A request is relayed by the registry when the peer cannot be reached directly.
         self.send_request(wall, node, admits_us || trusted);
         Ok(if trusted { "already trusted" } else { "sent" })
     }
@@ -395,6 +397,8 @@ impl Trust {
     fn withdraw(&mut self, wall: u64, node: NodeId) -> bool {
         let was_trusted = self.store.revoke(wall, node);
         if was_trusted {
+            //= spec/trust.md#pp-trust-11
+            //# A revocation ends every stream with the peer at once and tells the peer and the registry.
             self.actions.push_back(TrustAction::CloseStreams(node));
             self.actions.push_back(TrustAction::SnapshotChanged);
             self.actions.push_back(TrustAction::RevokeTrust(node));
@@ -408,6 +412,8 @@ impl Trust {
 fn printable(text: &str) -> String {
     let mut kept = String::new();
     for character in text.chars().filter(|character| !character.is_control()) {
+        //= spec/trust.md#pp-trust-14
+        //# A justification is cut to 1024 bytes of printable text.
         if kept.len() + character.len_utf8() > MAX_JUSTIFICATION {
             break;
         }

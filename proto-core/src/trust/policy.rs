@@ -29,9 +29,15 @@ pub(super) enum Decision {
 
 /// Someone who was just refused by a person is not let in again by a rule.
 pub(super) fn decide(circumstances: Circumstances) -> Decision {
+    //= spec/trust.md#pp-trust-15
+    //# No list from elsewhere makes a node trusted.
     let Circumstances { trusted, outgoing, shared_network, auto_approve, cooling_down } = circumstances;
     if trusted {
         Decision::Confirm
+    //= spec/trust.md#pp-trust-1
+    //# Trust needs both sides: neither is trusted before it asked or agreed itself.
+    //= spec/trust.md#pp-trust-8
+    //# Two nodes that asked each other trust each other without another word.
     } else if outgoing || ((shared_network || auto_approve) && !cooling_down) {
         Decision::Approve
     } else {
@@ -43,6 +49,9 @@ pub(super) fn decide(circumstances: Circumstances) -> Decision {
 mod tests {
     use super::*;
 
+    //= spec/trust.md#pp-trust-15
+    //= type=test
+    //# No list from elsewhere makes a node trusted.
     #[test]
     fn nobody_is_trusted_without_one_of_the_three_reasons() {
         let nothing = Circumstances::default();

@@ -113,6 +113,8 @@ impl Store {
             if self.revoked.len() >= MAX_TRUSTED {
                 self.revoked.pop_first();
             }
+            //= spec/trust.md#pp-trust-12
+            //# For 5 minutes after a revocation no rule and no relayed approval restores trust; an own request does.
             self.revoked.insert(node, wall.saturating_add(REVOCATION_COOLDOWN.as_secs()));
         }
         was_trusted

@@ -125,6 +125,9 @@ fn message(kind: TrustKind, from: NodeId, to: NodeId, timestamp: u64) -> TrustMe
     }
 }
 
+//= spec/trust.md#pp-trust-9
+//= type=test
+//# A request that no rule approves waits for a person.
 #[test]
 fn a_person_approves_over_every_kind_of_path() {
     for (paths, admits_us) in [(BOTH, true), (RELAY, false), (RELAY, true), (DIRECT, true)] {
@@ -145,6 +148,9 @@ fn a_person_approves_over_every_kind_of_path() {
     }
 }
 
+//= spec/trust.md#pp-trust-16
+//= type=test
+//# A request is relayed by the registry when the peer cannot be reached directly.
 #[test]
 fn a_request_goes_through_the_relay_at_once_and_directly_only_where_it_is_admitted() {
     let mut a = Side::new(A, false);
@@ -165,6 +171,12 @@ fn a_request_goes_through_the_relay_at_once_and_directly_only_where_it_is_admitt
     assert!(a.actions().is_empty(), "nothing was asked of it");
 }
 
+//= spec/trust.md#pp-trust-1
+//= type=test
+//# Trust needs both sides: neither is trusted before it asked or agreed itself.
+//= spec/trust.md#pp-trust-8
+//= type=test
+//# Two nodes that asked each other trust each other without another word.
 #[test]
 fn adding_each_other_is_agreement() {
     for paths in [BOTH, RELAY] {
@@ -183,6 +195,9 @@ fn adding_each_other_is_agreement() {
     assert_eq!(a.add(B, false), Ok("already trusted"));
 }
 
+//= spec/trust.md#pp-trust-10
+//= type=test
+//# A request from a member of a common network other than the backbone is approved at once.
 #[test]
 fn a_shared_network_or_the_host_s_word_approve_without_a_person() {
     for paths in [BOTH, RELAY, DIRECT] {
@@ -220,6 +235,12 @@ fn trusted_pair() -> (Side, Side) {
     (a, b)
 }
 
+//= spec/trust.md#pp-trust-11
+//= type=test
+//# A revocation ends every stream with the peer at once and tells the peer and the registry.
+//= spec/trust.md#pp-trust-12
+//= type=test
+//# For 5 minutes after a revocation no rule and no relayed approval restores trust; an own request does.
 #[test]
 fn a_revocation_closes_both_sides_and_rules_do_not_undo_it() {
     let (mut a, mut b) = trusted_pair();
@@ -251,6 +272,9 @@ fn an_own_request_ends_the_cool_down() {
     assert!(a.trust.is_trusted(B));
 }
 
+//= spec/trust.md#pp-trust-7
+//= type=test
+//# An acceptance nobody asked for changes nothing.
 #[test]
 fn approvals_that_nobody_asked_for_are_refused() {
     let mut a = Side::new(A, true);
@@ -269,6 +293,18 @@ fn approvals_that_nobody_asked_for_are_refused() {
     assert!(a.actions().is_empty());
 }
 
+//= spec/trust.md#pp-trust-3
+//= type=test
+//# A trust message signs `handshake:SENDER:RECEIVER` with the sender's key.
+//= spec/trust.md#pp-trust-4
+//= type=test
+//# A trust message whose node or key is not that of the tunnel it came by is dropped.
+//= spec/trust.md#pp-trust-5
+//= type=test
+//# A trust message older than 5 minutes or more than 30 seconds from the future is dropped.
+//= spec/trust.md#pp-trust-6
+//= type=test
+//# A trust message is taken once.
 #[test]
 fn forged_old_and_repeated_messages_change_nothing() {
     let mut a = Side::new(A, true);
@@ -430,6 +466,9 @@ fn targets_that_are_not_other_nodes_are_refused() {
     assert_eq!(unregistered.command(NOW, WALL, Command::Revoke(B)), Err(TrustError::NotRegistered));
 }
 
+//= spec/trust.md#pp-trust-14
+//= type=test
+//# A justification is cut to 1024 bytes of printable text.
 #[test]
 fn what_is_shown_is_printable_and_short() {
     let mut a = Side::new(A, false);
@@ -439,6 +478,9 @@ fn what_is_shown_is_printable_and_short() {
     assert!(pending.justification.len() <= MAX_JUSTIFICATION && pending.justification.starts_with("[2Jä"));
 }
 
+//= spec/trust.md#pp-trust-18
+//= type=test
+//# A change of the trust store makes the endpoint ask its host to keep it.
 #[test]
 fn snapshots_survive_and_the_reference_s_file_is_read() {
     let (mut a, _b) = trusted_pair();

@@ -178,6 +178,8 @@ impl<'a> BeaconMessage<'a> {
                 writer.node(*target)?;
                 grant.map_or(Ok(()), |grant| grant.emit(&mut writer))?;
             }
+            //= spec/relay.md#pp-relay-1
+            //# A relayed frame is wrapped in type 5, sender and destination, in front of the frame unchanged.
             Self::Relay { sender, destination, frame } | Self::RelayDeliverTo { sender, destination, frame } => {
                 writer.node(*sender)?;
                 writer.node(*destination)?;
@@ -251,6 +253,8 @@ fn parse_endpoint(reader: &mut Reader<'_>) -> Result<SocketAddr, ParseError> {
     Ok(SocketAddr::new(ip, reader.u16()?))
 }
 
+//= spec/relay.md#pp-relay-16
+//# An IPv4-mapped address is written as IPv4 in beacon messages.
 fn emit_endpoint(writer: &mut Writer<'_>, endpoint: &SocketAddr) -> Result<(), EmitError> {
     match endpoint.ip().to_canonical() {
         IpAddr::V4(ip) => {

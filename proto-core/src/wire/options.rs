@@ -89,6 +89,10 @@ impl Options {
         }
         let mut values = Reader::new(reader.slice(total.checked_sub(PREFIX_LEN)?).ok()?);
         let (mut capabilities, mut max_segment, mut window_shift) = (None, None, None);
+        //= spec/datagrams.md#pp-dgram-12
+        //# An options block that cannot be read counts as absent.
+        //= spec/versioning.md#pp-ver-3
+        //# An unknown type in an options block is skipped, and an unknown capability bit ignored.
         while !values.rest().is_empty() {
             let (kind, length) = (values.u8().ok()?, values.u8().ok()?);
             let value = values.slice(usize::from(length)).ok()?;

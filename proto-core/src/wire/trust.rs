@@ -49,6 +49,8 @@ pub struct TrustMessage {
 /// What a trust message signs, whatever it wants.
 #[must_use]
 pub fn signed_string(sender: NodeId, receiver: NodeId) -> String {
+    //= spec/trust.md#pp-trust-3
+    //# A trust message signs `handshake:SENDER:RECEIVER` with the sender's key.
     format!("handshake:{sender}:{receiver}")
 }
 

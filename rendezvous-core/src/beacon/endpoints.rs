@@ -57,6 +57,8 @@ pub(super) struct Endpoints {
 impl Endpoints {
     /// Where `node` is, unless it was silent too long.
     pub(super) fn find(&self, node: NodeId, now: Timestamp) -> Option<Endpoint> {
+        //= spec/relay.md#pp-relay-12
+        //# A beacon forgets an endpoint after 10 minutes of silence.
         self.places.get(&node).copied().filter(|known| known.silence(now) < ENDPOINT_LIFETIME)
     }
 
@@ -78,6 +80,9 @@ impl Endpoints {
             return room;
         };
         let lapsed = known.silence(now) >= ENDPOINT_TAKEOVER_SILENCE;
+        //= spec/relay.md#pp-relay-13
+        //# A live node's endpoint moves to another IP address only when the registry saw its registration from there or after 90 seconds of
+        //# silence.
         if !lapsed && known.ip != endpoint.ip && !registered() {
             return false;
         }

@@ -170,6 +170,10 @@ impl Beacon {
         }
         self.remember(now, node, endpoint, directory);
         self.counters.discoveries += 1;
+        //= spec/relay.md#pp-relay-6
+        //# The beacon answers a discover message with the source it came from.
+        //= spec/relay.md#pp-relay-15
+        //# A discover message of node 0 is answered and not remembered.
         emit(&BeaconMessage::DiscoverReply(source), endpoint, send)
     }
 
@@ -201,6 +205,9 @@ impl Beacon {
             return Err(Dropped);
         }
         let target_endpoint = self.endpoints.find(target, now).ok_or(Dropped)?;
+        //= spec/relay.md#pp-relay-7
+        //# The beacon answers a punch request with a punch command to both sides, when the registry would let the requester resolve the
+        //# target and it knows both.
         if requester == target || !directory.may_resolve(requester, target) {
             return Err(Dropped);
         }
@@ -220,6 +227,8 @@ impl Beacon {
     ) -> Result<(), Dropped> {
         let from_peer = self.peers.contains(source);
         let is_sender = || self.endpoints.find(sender, now).is_some_and(|known| known.address() == source);
+        //= spec/relay.md#pp-relay-8
+        //# The beacon relays only from the address it knows as the sender's, or from a configured peer beacon.
         if !from_peer && !is_sender() {
             return Err(Dropped);
         }
@@ -232,6 +241,10 @@ impl Beacon {
             send(Outgoing { socket: endpoint.socket(), to: endpoint.address(), bytes });
         } else {
             // What a peer sent is never sent to a peer again: two beacons with old gossip would play for ever.
+            //= spec/relay.md#pp-relay-9
+            //# A frame that came from a peer beacon is never sent to another one.
+            //= spec/relay.md#pp-relay-14
+            //# A frame for a node the beacon does not know is dropped.
             let peer = self.peers.serving(destination, now).filter(|_| !from_peer).ok_or(Dropped)?;
             send(Outgoing { socket, to: peer, bytes: data });
         }
@@ -283,6 +296,10 @@ fn readdress(data: &mut [u8], sender: NodeId, extended: bool) -> Option<&[u8]> {
         *data.first_mut()? = DELIVER_TO;
         return Some(data);
     }
+    //= spec/relay.md#pp-relay-2
+    //# The beacon delivers a relayed frame as type 6 and sender in front of the frame.
+    //= spec/relay.md#pp-relay-3
+    //# The beacon never opens a frame.
     let deliver = data.get_mut(RELAY_HEADER_LEN - RELAY_DELIVER_LEN..)?;
     let (header, _) = deliver.split_at_mut_checked(RELAY_DELIVER_LEN)?;
     let (kind, sender_bytes) = header.split_first_mut()?;

@@ -33,6 +33,8 @@ impl PeerBeacons {
 
     /// Takes `nodes` as all that the peer at `source` serves; `None` when that is no peer.
     pub(super) fn learn(&mut self, source: SocketAddr, nodes: NodeList<'_>, now: Timestamp) -> Option<()> {
+        //= spec/relay.md#pp-relay-10
+        //# Gossip is believed only from configured peer beacons.
         let peer = self.peers.iter_mut().find(|peer| peer.address == source)?;
         peer.nodes = nodes.iter().take(MAX_GOSSIP_NODES).collect();
         peer.heard = now;

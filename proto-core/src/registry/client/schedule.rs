@@ -91,6 +91,8 @@ impl Schedule {
         }
         let poll = heartbeat || self.poll.is_some_and(|at| at <= now);
         if poll {
+            //= spec/trust.md#pp-trust-17
+            //# While an answer to an own request is awaited the inbox is polled every 2 seconds, for 2 minutes.
             let fast = self.heartbeat.is_some() && now < self.fast_until;
             self.poll = fast.then(|| now + FAST_POLL_INTERVAL);
         }
@@ -147,6 +149,9 @@ mod tests {
         assert_eq!(times.len(), 4, "{times:?}");
     }
 
+    //= spec/trust.md#pp-trust-17
+    //= type=test
+    //# While an answer to an own request is awaited the inbox is polled every 2 seconds, for 2 minutes.
     #[test]
     fn an_expected_answer_is_looked_for_every_two_seconds_for_two_minutes() {
         let mut schedule = Schedule::new(SECOND * 1000);
@@ -157,6 +162,9 @@ mod tests {
         assert_eq!(times, (1..=60).map(|n| n * 2).collect::<Vec<_>>());
     }
 
+    //= spec/relay.md#pp-relay-17
+    //= type=test
+    //# A notification of kind 1 makes the node poll its inbox at the registry.
     #[test]
     fn notifications_are_honoured_at_once_then_spaced_then_ignored() {
         let mut schedule = Schedule::new(SECOND * 1000);
