@@ -29,6 +29,8 @@ pub async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Opt
     }
     reader.read_exact(head.get_mut(1..).unwrap_or_default()).await?;
     let length = usize::try_from(u32::from_be_bytes(head)).unwrap_or(usize::MAX);
+    //= spec/ipc.md#pp-ipc-3
+    //# A frame length of 0 or above 1 MiB ends the connection.
     if length == 0 || length > MAX_FRAME {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame length outside 1..=1048576"));
     }

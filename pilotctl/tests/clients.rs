@@ -32,6 +32,12 @@ async fn answers(agent: &Agent, frames: Vec<Frame>, count: usize) -> Vec<Reply> 
     replies
 }
 
+//= spec/ipc.md#pp-ipc-5
+//= type=test
+//# Each request is answered once, in the order of requests.
+//= spec/ipc.md#pp-ipc-7
+//= type=test
+//# An unknown command is answered with the text `unknown command: 0xNN`.
 #[test]
 fn every_unknown_command_is_answered_in_its_turn() {
     let rendezvous = Rendezvous::on_loopback(env!("CARGO_BIN_EXE_pilotctl"));

@@ -3,6 +3,8 @@
 use core::time::Duration;
 
 /// Datagrams of any size are accepted: the reference sends up to 4096-byte segments (data-plane section 5).
+//= spec/path-mtu.md#pp-mtu-3
+//# A received datagram may have any size up to 65535 bytes.
 pub const MAX_DATAGRAM: usize = 65_535;
 
 /// Peers with any state. Beyond it the longest-idle peer without streams is dropped.
@@ -102,6 +104,8 @@ pub const MAX_NETWORKS_PER_NODE: usize = 1024;
 /// Requests, and answers, taken from one poll: the registry's inbox holds 100 (control-plane section 1.6).
 pub const MAX_HANDSHAKES_PER_POLL: usize = 128;
 /// How long the registry may take to answer before the connection is given up: what 1.18.0 waits.
+//= spec/registry.md#pp-reg-33
+//# A client reads replies up to 1 MiB and gives a silent registry up after 8 seconds.
 pub const REGISTRY_REPLY_TIMEOUT: Duration = Duration::from_secs(8);
 /// Longest wait between connection attempts: registered again within 5 s of the registry's restart.
 pub const REGISTRY_MAX_BACKOFF: Duration = Duration::from_secs(2);

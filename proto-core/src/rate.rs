@@ -64,6 +64,8 @@ impl<K: Ord + Clone> RateLimiter<K> {
 
     fn make_room(&mut self) {
         while self.buckets.len() >= self.capacity {
+            //= spec/rate-limits.md#pp-rate-7
+            //# A table of sources has a bound and forgets the longest idle first.
             let Some((_, source)) = self.idle.pop_first() else { return };
             self.buckets.remove(&source);
         }
@@ -90,6 +92,9 @@ mod tests {
         assert!((50..=55).contains(&in_ten_seconds), "{in_ten_seconds}");
     }
 
+    //= spec/rate-limits.md#pp-rate-7
+    //= type=test
+    //# A table of sources has a bound and forgets the longest idle first.
     #[test]
     fn the_longest_idle_source_is_forgotten() {
         let mut limiter = RateLimiter::new(1, 1, 2);

@@ -44,6 +44,12 @@ fn read_all(connection: &mut Connection, now: proto_core::Timestamp) -> (Vec<u8>
     }
 }
 
+//= spec/versioning.md#pp-ver-1
+//= type=test
+//# A peer is taken for ours by an options block inside the tunnel and by nothing that a third party sees.
+//= spec/versioning.md#pp-ver-2
+//= type=test
+//# A peer without an options block gets exactly the draft's protocol.
 #[test]
 fn peers_of_ours_recognise_each_other_and_only_each_other() {
     for (peer, ours) in [(params(), true), (reference_params(), false)] {

@@ -37,6 +37,8 @@ pub const MAX_TOKEN_BYTES: usize = 256;
 pub const MAX_TAGS: usize = 10;
 
 /// Without a heartbeat for so long a node counts as gone. Heartbeats come every 60 s, so ten may be lost.
+//= spec/registry.md#pp-reg-13
+//# A heartbeat is sent every 60 seconds and a node counts as gone after 10 minutes without one.
 pub const STALE_AFTER: Duration = Duration::from_secs(10 * 60);
 /// A name stays its holder's for so long after the holder was last heard; then another node may claim it.
 pub const NAME_HELD_FOR: Duration = Duration::from_secs(7 * 24 * 3600);

@@ -8,6 +8,8 @@ const RESERVED: [&str; 3] = ["localhost", "backbone", "broadcast"];
 
 /// A hostname or a network's name: a DNS label in lower case, not reserved.
 pub(crate) fn is_name(text: &str) -> bool {
+    //= spec/registry.md#pp-reg-18
+    //# A hostname is 1 to 63 of a-z, 0-9 and hyphen, not a hyphen at either end, not localhost, backbone or broadcast.
     is_label(text, 63) && !RESERVED.contains(&text)
 }
 
@@ -95,6 +97,9 @@ fn is_public(ip: IpAddr) -> bool {
 mod tests {
     use super::*;
 
+    //= spec/registry.md#pp-reg-18
+    //= type=test
+    //# A hostname is 1 to 63 of a-z, 0-9 and hyphen, not a hyphen at either end, not localhost, backbone or broadcast.
     #[test]
     fn names_and_tags() {
         for good in ["a", "agent-a", "0", &"x".repeat(63)] {

@@ -100,6 +100,12 @@ fn discovery_tells_what_was_seen_from_the_port_that_was_asked() {
 //= spec/relay.md#pp-relay-3
 //= type=test
 //# The beacon never opens a frame.
+//= spec/relay.md#pp-relay-8
+//= type=test
+//# The beacon relays only from the address it knows as the sender's, or from a configured peer beacon.
+//= spec/relay.md#pp-relay-14
+//= type=test
+//# A frame for a node the beacon does not know is dropped.
 #[test]
 fn a_frame_is_passed_on_in_place_from_the_port_its_destination_knows() {
     let mut world = World::new(BeaconConfig::default());
@@ -183,6 +189,9 @@ fn punching_needs_the_registrys_consent() {
     assert_eq!(world.receive(0, THIEF, message(3, &[1, 2])), [], "somebody else in node 1's name");
 }
 
+//= spec/rate-limits.md#pp-rate-9
+//= type=test
+//# Punch requests are limited to one a second and address, five at once.
 #[test]
 fn punches_are_rare_per_source() {
     let mut world = World::new(BeaconConfig::default());
@@ -195,6 +204,9 @@ fn punches_are_rare_per_source() {
     assert_eq!(punches(), 3);
 }
 
+//= spec/rate-limits.md#pp-rate-8
+//= type=test
+//# A relaying source is limited to 25,000 frames and 32 MB a second.
 #[test]
 fn relaying_is_budgeted_in_packets_and_bytes_per_source() {
     let mut world = World::new(BeaconConfig {

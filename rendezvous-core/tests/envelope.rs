@@ -42,6 +42,9 @@ fn join(world: &mut World, seed: u8) -> Agent {
     agent
 }
 
+//= spec/registry.md#pp-reg-32
+//= type=test
+//# An envelope, where there is one, is checked, and a stamp counts once.
 #[test]
 fn a_replayed_request_is_refused_even_from_its_own_address() {
     let mut world = World::new();

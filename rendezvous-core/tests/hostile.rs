@@ -66,6 +66,12 @@ proptest! {
         prop_assert!(world.stored.is_empty());
     }
 
+    //= spec/registry.md#pp-reg-3
+    //= type=test
+    //# Every request gets one reply, in order, and every reply a type.
+    //= spec/registry.md#pp-reg-4
+    //= type=test
+    //# A successful reply has the request's type and `_ok`; a refused one has type `error` and a text in `error`.
     #[test]
     fn requests_with_any_fields_are_answered(
         requests in prop::collection::vec((0..KINDS.len(), prop::collection::vec((0..FIELDS.len(), value()), 0..6)), 1..20)

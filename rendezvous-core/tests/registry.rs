@@ -19,6 +19,12 @@ fn error(reply: &Value) -> &str {
     reply["error"].as_str().unwrap_or_else(|| panic!("not refused: {reply}"))
 }
 
+//= spec/registry.md#pp-reg-7
+//= type=test
+//# A registration carries the node's public key, and the same key always gets the same number.
+//= spec/registry.md#pp-reg-9
+//= type=test
+//# A node number is never given to another key, except by the rotation its holder signed.
 #[test]
 fn the_same_key_keeps_its_id_through_restart_farewell_and_silence() {
     let mut world = World::new();
@@ -34,6 +40,12 @@ fn the_same_key_keeps_its_id_through_restart_farewell_and_silence() {
     assert_eq!((world.join(2).id, world.join(3).id), (2, 3));
 }
 
+//= spec/registry.md#pp-reg-13
+//= type=test
+//# A heartbeat is sent every 60 seconds and a node counts as gone after 10 minutes without one.
+//= spec/registry.md#pp-reg-27
+//= type=test
+//# Lookups, endpoints and heartbeats never touch the store.
 #[test]
 fn a_heartbeat_every_minute_keeps_a_node_and_stores_nothing() {
     let mut world = World::new();
@@ -46,6 +58,9 @@ fn a_heartbeat_every_minute_keeps_a_node_and_stores_nothing() {
     assert_eq!(world.stored, stored);
 }
 
+//= spec/registry.md#pp-reg-10
+//= type=test
+//# A node is never found by its owner's e-mail.
 #[test]
 fn an_owner_is_no_identity() {
     let mut world = World::new();
@@ -57,6 +72,10 @@ fn an_owner_is_no_identity() {
     assert_eq!((register(1), register(2), register(1)), (Some(1), Some(2), Some(1)));
 }
 
+//= spec/registry.md#pp-reg-11
+//= type=test
+//# An unsigned registration that would move a live node to another address is believed only after something signed came on the same
+//# connection.
 #[test]
 fn an_unsigned_registration_from_elsewhere_moves_nothing_until_something_is_signed() {
     let mut world = World::new();
@@ -71,6 +90,12 @@ fn an_unsigned_registration_from_elsewhere_moves_nothing_until_something_is_sign
     assert_eq!(endpoint(&mut world), "203.0.113.66:4000");
 }
 
+//= spec/registry.md#pp-reg-8
+//= type=test
+//# A registration with a signature must verify, and a key that once signed must always sign.
+//= spec/registry.md#pp-reg-16
+//= type=test
+//# A request that changes a node's record is signed with its registered key over the string of its kind.
 #[test]
 fn who_signed_once_must_always_sign_and_signatures_are_checked() {
     let mut world = World::new();
@@ -83,6 +108,9 @@ fn who_signed_once_must_always_sign_and_signatures_are_checked() {
     assert_eq!(error(&world.once(&a.unsigned("1.2.3.4:5"))), "signature required for authenticated node");
 }
 
+//= spec/registry.md#pp-reg-17
+//= type=test
+//# A setting whose signature does not cover its value is changed only from the address the node registered from, or with an envelope.
 #[test]
 fn an_overheard_signature_cannot_set_another_value_from_elsewhere() {
     let mut world = World::new();
@@ -112,6 +140,9 @@ fn an_unsigned_registration_cannot_rename_a_node() {
     assert_eq!(world.once(&register)["hostname_error"], "signature required for authenticated node");
 }
 
+//= spec/registry.md#pp-reg-19
+//= type=test
+//# A hostname has one holder; the first who asked keeps it.
 #[test]
 fn names_are_unique_first_come_and_survive_a_restart() {
     let mut world = World::new();
@@ -149,6 +180,9 @@ fn a_name_is_free_again_a_week_after_its_holder_fell_silent() {
     assert_eq!(world.once(&json!({"type": "resolve_hostname", "hostname": "alpha"}))["node_id"], b.id);
 }
 
+//= spec/registry.md#pp-reg-20
+//= type=test
+//# A trust pair exists when both nodes gave their half, and one revocation ends it.
 #[test]
 fn trust_needs_both_halves_and_one_revocation_ends_it() {
     let mut world = World::new();
@@ -206,6 +240,9 @@ fn a_relayed_handshake_makes_a_pair_even_across_a_restart() {
     assert_eq!(world.notified, [2, 1]);
 }
 
+//= spec/registry.md#pp-reg-21
+//= type=test
+//# A relayed handshake stays in the inbox until its delivery is certain.
 #[test]
 fn mail_is_kept_until_its_delivery_is_certain() {
     let mut world = World::new();
@@ -223,6 +260,9 @@ fn mail_is_kept_until_its_delivery_is_certain() {
     assert_eq!(count(&world.once(&poll)), 0);
 }
 
+//= spec/registry.md#pp-reg-22
+//= type=test
+//# An inbox holds at most 100 requests.
 #[test]
 fn an_inbox_is_bounded() {
     let mut world = World::new();
@@ -236,6 +276,20 @@ fn an_inbox_is_bounded() {
 }
 
 /// Who learns what of whom: public, private to a stranger, to a trusted peer, to a member of the same network.
+//= spec/privacy.md#pp-priv-4
+//= type=test
+//# The registry tells the endpoint of a private node only to nodes it trusts mutually or shares a network with, on a signed request.
+//= spec/privacy.md#pp-priv-5
+//= type=test
+//# The registry refuses a hostname of a private node to strangers in the words for an unknown name, unless its operator made names
+//# public.
+//= spec/privacy.md#pp-priv-6
+//= type=test
+//# The registry tells a stranger of a private node its key, networks, visibility, version and when it was last seen, and nothing
+//# else.
+//= spec/privacy.md#pp-priv-7
+//= type=test
+//# A public node admits everybody.
 #[test]
 fn privacy_matrix() {
     let mut world = World::new();
@@ -305,6 +359,9 @@ fn relay_only_nodes_are_found_at_the_beacon() {
     assert!(world.once(&json!({"type": "lookup", "node_id": b.id}))["real_addr"].is_null());
 }
 
+//= spec/registry.md#pp-reg-28
+//= type=test
+//# Key rotation signs the new key by default.
 #[test]
 fn rotation_is_bound_to_the_new_key_and_the_old_one_is_worthless() {
     let mut world = World::new();
@@ -329,6 +386,12 @@ fn rotation_is_bound_to_the_new_key_and_the_old_one_is_worthless() {
 //= spec/addressing.md#pp-addr-11
 //= type=test
 //# A node has one number, which is the same in every network it joined.
+//= spec/registry.md#pp-reg-23
+//= type=test
+//# A network is joined by anybody or by token, as its rule says.
+//= spec/registry.md#pp-reg-24
+//= type=test
+//# A network's owner must have proved who it is on the connection, or the request must carry the administrator's token.
 #[test]
 fn networks_by_token_and_open() {
     let mut world = World::new();
@@ -365,6 +428,12 @@ fn networks_by_token_and_open() {
     assert_eq!(world.once(&json!({"type": "get_network_policy", "network_id": 1}))["type"], "error");
 }
 
+//= spec/privacy.md#pp-priv-8
+//= type=test
+//# Listing all nodes of the backbone needs the administrator's token.
+//= spec/registry.md#pp-reg-25
+//= type=test
+//# A beacon is announced only with the administrator's token.
 #[test]
 fn administrators_prove_it_and_enterprise_features_are_named() {
     let mut world = World::new();
@@ -385,6 +454,9 @@ fn administrators_prove_it_and_enterprise_features_are_named() {
     assert!(error(&created).starts_with("network creation is disabled"));
 }
 
+//= spec/rate-limits.md#pp-rate-10
+//= type=test
+//# First registrations are limited by address; keys that are known are not.
 #[test]
 fn newcomers_are_limited_by_address_and_known_keys_are_not() {
     let mut world = World::with(RegistryConfig { registrations: Rate::per_minute(10, 2), ..RegistryConfig::default() });
@@ -395,6 +467,9 @@ fn newcomers_are_limited_by_address_and_known_keys_are_not() {
     assert_eq!(world.ask(&mut session, &Agent::new(3).register("1.2.3.4:5"))["node_id"], 3);
 }
 
+//= spec/rate-limits.md#pp-rate-11
+//= type=test
+//# Requests at the registry are limited by address and by node.
 #[test]
 fn requests_are_limited_by_address_but_a_proved_node_has_its_own_share() {
     let limit = Rate::per_second(1, 5);

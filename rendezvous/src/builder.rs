@@ -21,8 +21,12 @@ impl Default for Builder {
     fn default() -> Self {
         let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         Self {
+            //= spec/registry.md#pp-reg-5
+            //# The registry listens on TCP port 9000 by default.
             registry_listen: SocketAddr::new(any, 9000),
             tls_listen: None,
+            //= spec/relay.md#pp-relay-19
+            //# The beacon listens on UDP port 9001 by default.
             beacon_listen: vec![SocketAddr::new(any, 9001), SocketAddr::new(any, 9002)],
             data_dir: None,
             metrics_listen: None,

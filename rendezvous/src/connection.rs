@@ -34,6 +34,8 @@ pub(crate) async fn serve(
     let last_words = loop {
         match next_request(&mut stream, &mut request, &mut stop).await {
             Incoming::Request => {}
+            //= spec/registry.md#pp-reg-31
+            //# The binary preamble of published registries gets that protocol's error frame, and the connection ends.
             Incoming::Binary => break Some(binary_protocol_refusal()),
             Incoming::TooLong => break Some(frame(br#"{"error":"request too long","type":"error"}"#)),
             Incoming::Over => break None,

@@ -43,6 +43,8 @@ impl Hub {
             (outcome, ticket)
         };
         self.metrics.count_request(outcome.kind, outcome.refused);
+        //= spec/registry.md#pp-reg-26
+        //# Facts that a reply acknowledges are durable before it leaves.
         if outcome.acknowledges && self.store.committed(ticket).await.is_err() {
             return None;
         }

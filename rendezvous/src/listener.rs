@@ -97,6 +97,8 @@ async fn run(
     if !matches!(peeked, Ok(Ok(1))) {
         return;
     }
+    //= spec/registry.md#pp-reg-6
+    //# A connection to the registry can be TLS, its certificate pinned by the SHA-256 of its DER form.
     if !tls_only && first != [TLS_HANDSHAKE] {
         connection::serve(stream, session, hub, stop).await;
         return;

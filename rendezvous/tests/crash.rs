@@ -118,6 +118,9 @@ async fn check(address: SocketAddr, facts: &[Fact]) {
     }
 }
 
+//= spec/registry.md#pp-reg-26
+//= type=test
+//# Facts that a reply acknowledges are durable before it leaves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_by_a_kill() {
     const ROUNDS: u32 = 12;

@@ -73,6 +73,9 @@ fn pinned(fingerprint: &str) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
+//= spec/registry.md#pp-reg-6
+//= type=test
+//# A connection to the registry can be TLS, its certificate pinned by the SHA-256 of its DER form.
 #[tokio::test]
 async fn one_port_serves_plaintext_and_pinned_tls() {
     let server = builder().tls_listen(any()).start().await.unwrap();
@@ -163,6 +166,9 @@ async fn say(address: std::net::SocketAddr, bytes: &[u8]) -> Vec<u8> {
     reply
 }
 
+//= spec/registry.md#pp-reg-31
+//= type=test
+//# The binary preamble of published registries gets that protocol's error frame, and the connection ends.
 #[tokio::test]
 async fn garbage_is_answered_or_closed_and_harms_nobody() {
     let server = builder().start().await.unwrap();
@@ -191,6 +197,9 @@ async fn garbage_is_answered_or_closed_and_harms_nobody() {
     server.shutdown().await;
 }
 
+//= spec/relay.md#pp-relay-18
+//= type=test
+//# The beacon tells a node when a handshake message waits for it.
 #[tokio::test]
 async fn the_beacon_answers_on_both_ports_and_tells_of_handshakes() {
     let server = builder().start().await.unwrap();

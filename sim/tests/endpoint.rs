@@ -83,6 +83,15 @@ fn dials_end_with_their_reason() {
     assert_eq!(net.act(0, |endpoint, now| endpoint.dial(now, target(0, 7))), Err(DialError::InvalidTarget));
 }
 
+//= spec/privacy.md#pp-priv-1
+//= type=test
+//# A node is private unless told otherwise.
+//= spec/privacy.md#pp-priv-2
+//= type=test
+//# A SYN from a node that is neither trusted, expected nor in a common network gets no answer from a private node.
+//= spec/privacy.md#pp-priv-3
+//= type=test
+//# A private node in no network answers no key exchange of a stranger.
 #[test]
 fn a_private_node_is_silent_to_strangers() {
     // Host 1 knows host 0 but does not trust it; host 0 trusts host 1.

@@ -181,6 +181,8 @@ pub enum NetworkCommand {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// No such command.
+    //= spec/ipc.md#pp-ipc-7
+    //# An unknown command is answered with the text `unknown command: 0xNN`.
     #[error("unknown command: 0x{0:02X}")]
     Unknown(u8),
     /// A field is missing.
@@ -331,6 +333,8 @@ impl Request {
 /// Commands that get no answer, whatever happens: a stray reply would be taken for the next request's.
 #[must_use]
 pub const fn never_answered(command: u8) -> bool {
+    //= spec/ipc.md#pp-ipc-6
+    //# Send, SendTo and CancelDial are never answered.
     matches!(command, command::SEND | command::SEND_TO | command::CANCEL_DIAL)
 }
 

@@ -117,6 +117,10 @@ impl Frame {
     ///
     /// [`Malformed`] when inner lengths overrun the payload.
     pub fn parse(raw: RawFrame) -> Result<Self, Malformed> {
+        //= spec/services.md#pp-svc-1
+        //# A data-exchange frame is a type and a length of 32 bits each and the payload.
+        //= spec/services.md#pp-svc-2
+        //# Type 1 is text, 2 bytes, 3 JSON, 4 a file with its name.
         let RawFrame { kind, payload } = raw;
         Ok(match kind {
             TEXT => Self::Text(payload),
@@ -203,6 +207,10 @@ impl Frame {
     /// The text that acknowledges this frame.
     #[must_use]
     pub fn ack(&self) -> String {
+        //= spec/services.md#pp-svc-3
+        //# Each data-exchange frame is acknowledged by a text frame `ACK NAME N bytes`.
+        //= spec/services.md#pp-svc-4
+        //# A frame of an unknown type is acknowledged as `ACK UNKNOWN(TYPE) N bytes`.
         format!("ACK {} {} bytes", self.name(), self.acknowledged_length())
     }
 }

@@ -48,6 +48,8 @@ impl Broker {
         let publishing = async {
             let mut rate = Rate { tokens: BURST, at: Instant::now() };
             while let Some(event) = read_event(&mut reader).await? {
+                //= spec/services.md#pp-svc-13
+                //# A publisher is limited to 100 events a second, 200 at once.
                 if rate.allows(Instant::now()) {
                     self.publish(id, &event);
                 }
@@ -80,6 +82,8 @@ impl Broker {
     fn publish(&self, publisher: u64, event: &Event) {
         let bytes = event.encode();
         self.table().entries.retain(|id, subscriber| {
+            //= spec/services.md#pp-svc-12
+            //# An event reaches every subscriber of its topic but its publisher.
             if *id == publisher || (subscriber.topic != "*" && subscriber.topic != event.topic) {
                 return true;
             }

@@ -77,6 +77,8 @@ fn send_datagram(session: &Session, to: SocketAddress, data: &Bytes) {
 
 async fn answer_requests(session: &Arc<Session>, mut requests: mpsc::Receiver<Frame>) {
     while let Some(frame) = requests.recv().await {
+        //= spec/ipc.md#pp-ipc-5
+        //# Each request is answered once, in the order of requests.
         let outcome = match Request::decode(&frame) {
             Ok(request) => answers::answer(session, frame.command + 1, request).await,
             Err(error) => Err(error.to_string()),

@@ -25,6 +25,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::net::{UnixListener, UnixStream};
 
 /// Clients at once, of all sockets together (control-plane section 4.1).
+//= spec/ipc.md#pp-ipc-10
+//# At most 1024 clients are served, and 4096 connections of one client.
 const MAX_CLIENTS: usize = 1024;
 
 /// What all clients share.
@@ -123,6 +125,8 @@ async fn accept(server: Option<&IpcServer>) -> UnixStream {
 /// Only this user's processes, and root's.
 fn is_own(socket: &UnixStream) -> bool {
     let own = rustix::process::geteuid().as_raw();
+    //= spec/ipc.md#pp-ipc-12
+    //# A process of another user is refused.
     socket.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
 }
 

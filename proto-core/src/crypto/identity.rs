@@ -29,6 +29,8 @@ impl PublicKey {
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        //= spec/identity.md#pp-id-6
+        //# The text of a key is standard base64 with padding.
         BASE64.encode_display(&self.0).fmt(f)
     }
 }
@@ -77,6 +79,10 @@ impl Identity {
     /// The identity of `seed`, signing through `crypto`.
     #[must_use]
     pub fn with_provider(seed: [u8; 32], crypto: &CryptoProvider) -> Self {
+        //= spec/identity.md#pp-id-1
+        //# A node is identified by an Ed25519 key.
+        //= spec/identity.md#pp-id-2
+        //# The key pair is made on the node and its private half never leaves it.
         let key = crypto.signature.signing_key(&seed);
         Self { seed: Zeroizing::new(seed), public: PublicKey(key.public()), key }
     }
@@ -111,6 +117,9 @@ mod tests {
     use super::*;
     use hex_literal::hex;
 
+    //= spec/identity.md#pp-id-6
+    //= type=test
+    //# The text of a key is standard base64 with padding.
     #[test]
     fn rfc_8032_key_has_its_text_form() {
         let identity = Identity::from_seed(hex!("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"));

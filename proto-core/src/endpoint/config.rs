@@ -65,6 +65,8 @@ impl Default for Config {
             registry: false,
             endpoint: None,
             hostname: None,
+            //= spec/privacy.md#pp-priv-1
+            //# A node is private unless told otherwise.
             public: false,
             owner: None,
             version: concat!("pilot-rs/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -101,6 +103,10 @@ pub struct StreamConfig {
 impl Default for StreamConfig {
     fn default() -> Self {
         Self {
+            //= spec/segmentation.md#pp-seg-1
+            //# The size of a data segment is configurable.
+            //= spec/segmentation.md#pp-seg-2
+            //# A data segment to any peer on a path of unknown size carries at most 1152 bytes by default.
             mss: 1152,
             loopback_mss: 8832,
             receive_buffer: 8 * 1024 * 1024,

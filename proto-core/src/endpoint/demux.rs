@@ -48,6 +48,8 @@ impl Endpoint {
             //= spec/relay.md#pp-relay-17
             //# A notification of kind 1 makes the node poll its inbox at the registry.
             Ok(BeaconMessage::Notify { kind: NOTIFY_HANDSHAKE }) => self.registry.notify(now),
+            //= spec/versioning.md#pp-ver-6
+            //# An unknown beacon message is ignored.
             Ok(_) | Err(_) => self.drops.count("beacon_message_unusable"),
         }
     }

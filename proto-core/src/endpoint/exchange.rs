@@ -36,6 +36,8 @@ impl Endpoint {
         } else if !self.is_within_exchange_rate(route, sender) {
             return;
         }
+        //= spec/privacy.md#pp-priv-3
+        //# A private node in no network answers no key exchange of a stranger.
         if !self.welcomes(sender) {
             return self.drops.count("exchange_from_stranger");
         }

@@ -99,15 +99,25 @@ impl Endpoint {
     /// Whether `node` may know that this node exists, on `port`.
     pub(super) fn admits(&self, node: NodeId, port: u16) -> bool {
         let by_identity = || (port == TRUST_PORT && self.trust.is_expected(node)) || self.shares_network(node);
+        //= spec/privacy.md#pp-priv-7
+        //# A public node admits everybody.
         self.public || self.trusts(node) || !self.is_insecure(node) && by_identity()
     }
 
     pub(super) fn handle_syn(&mut self, node: NodeId, header: &Header, syn: &Segment<'_>) {
         let (now, port) = (self.now, header.dst_port);
+        //= spec/privacy.md#pp-priv-2
+        //# A SYN from a node that is neither trusted, expected nor in a common network gets no answer from a private node.
         if !self.admits(node, port) {
             return self.drops.count("syn_from_stranger");
         }
         let trusted = self.trusts(node);
+        //= spec/rate-limits.md#pp-rate-1
+        //# SYNs of nodes that are not trusted are limited to 100 a second together.
+        //= spec/rate-limits.md#pp-rate-2
+        //# SYNs of one node that is not trusted are limited to 10 a second, 64 at once.
+        //= spec/rate-limits.md#pp-rate-3
+        //# A SYN beyond the rate gets no answer.
         let within_rate = trusted || self.syn_rate.allow(now, &node) && self.syn_rate_global.allow(now, &());
         if !within_rate {
             return self.drops.count("syn_rate_limited");
@@ -152,6 +162,10 @@ impl Endpoint {
         self.touch_stream(id);
     }
 
+    //= spec/rate-limits.md#pp-rate-5
+    //# A port holds at most 1024 streams, the endpoint 65536.
+    //= spec/rate-limits.md#pp-rate-6
+    //# At most 64 streams of strangers wait to be accepted on a port; another SYN is answered with RST.
     fn has_room(&self, node: NodeId, port: u16, trusted: bool) -> bool {
         let strangers_wait = |listener: &Listener| {
             listener.unaccepted.iter().filter(|(peer, _)| !self.trusts(**peer)).map(|(_, count)| count).sum::<usize>()

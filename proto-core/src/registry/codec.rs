@@ -51,8 +51,12 @@ impl FrameDecoder {
     /// boundary. [`FrameError::NotAnObject`] once per such message: it was skipped, and the next one can be read.
     pub fn next_frame(&mut self) -> Result<Option<Value>, FrameError> {
         let Some(length) = self.received.first_chunk::<LENGTH>() else { return Ok(None) };
+        //= spec/registry.md#pp-reg-1
+        //# A message is a length of 32 bits, big-endian, and one JSON object of that length.
         let declared = u32::from_be_bytes(*length);
         let length = usize::try_from(declared).unwrap_or(usize::MAX);
+        //= spec/registry.md#pp-reg-2
+        //# A request above 64 KiB is refused before it is read.
         if length > self.limit {
             return Err(FrameError::TooLarge(declared));
         }
@@ -105,6 +109,9 @@ mod tests {
         core::iter::from_fn(|| decoder.next_frame().transpose()).take(16).collect()
     }
 
+    //= spec/registry.md#pp-reg-1
+    //= type=test
+    //# A message is a length of 32 bits, big-endian, and one JSON object of that length.
     #[test]
     fn writes_the_recorded_heartbeat_byte_for_byte() {
         let message = json!({"type": "heartbeat", "node_id": 1, "signature":
@@ -113,6 +120,9 @@ mod tests {
         assert_eq!(data_encoding::HEXLOWER.encode(&encode(&message)), recorded);
     }
 
+    //= spec/registry.md#pp-reg-2
+    //= type=test
+    //# A request above 64 KiB is refused before it is read.
     #[test]
     fn a_length_above_the_limit_is_refused_before_its_bytes_come() {
         let mut decoder = FrameDecoder::new(MAX_REQUEST);

@@ -138,6 +138,10 @@ impl Connection {
 
     /// The peer's SYN or SYN-ACK is there: both sides now know whether they are of one kind.
     fn settle(&mut self, peer: Option<Options>, window: u16) {
+        //= spec/versioning.md#pp-ver-1
+        //# A peer is taken for ours by an options block inside the tunnel and by nothing that a third party sees.
+        //= spec/versioning.md#pp-ver-2
+        //# A peer without an options block gets exactly the draft's protocol.
         if let (Some(offer), Some(peer)) = (self.handshake.offer, peer) {
             self.unit = Unit::Bytes { ours: offer.window_shift, theirs: peer.window_shift };
             self.peer_mss = peer.max_segment.max(1);

@@ -44,6 +44,8 @@ use timers::Timers;
 use window::Unit;
 
 /// Segments toward a peer not known to be ours are no larger (data-plane section 5), bytes.
+//= spec/segmentation.md#pp-seg-5
+//# A segment to a peer that is not known to be ours carries at most 4096 bytes.
 const REFERENCE_MSS: u16 = 4096;
 
 /// Settings of one connection.

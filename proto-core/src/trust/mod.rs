@@ -234,6 +234,10 @@ impl Trust {
     pub fn note_key(&mut self, node: NodeId, key: &PublicKey) -> Result<(), KeyMismatch> {
         let Some(record) = self.store.trusted.get_mut(&node) else { return Ok(()) };
         match record.public_key {
+            //= spec/identity.md#pp-id-4
+            //# The key of a trusted peer is pinned, and another key under its number is refused.
+            //= spec/identity.md#pp-id-5
+            //# A key told by the registry that differs from the pinned one is reported to the host.
             Some(pinned) if pinned != *key => Err(KeyMismatch(node)),
             Some(_) => Ok(()),
             None => {

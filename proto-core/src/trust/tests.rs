@@ -342,6 +342,9 @@ fn forged_old_and_repeated_messages_change_nothing() {
     assert_eq!(a.trust.pinned_key(B), Some(key));
 }
 
+//= spec/identity.md#pp-id-4
+//= type=test
+//# The key of a trusted peer is pinned, and another key under its number is refused.
 #[test]
 fn another_key_under_a_trusted_number_is_refused() {
     let (mut a, _b) = trusted_pair();

@@ -7,6 +7,8 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Bytes in front of a frame on its way to the beacon (0x05): type, sender, destination.
+//= spec/path-mtu.md#pp-mtu-2
+//# A datagram through the relay is 9 bytes longer toward the beacon.
 pub const RELAY_HEADER_LEN: usize = 9;
 /// Bytes in front of a frame on its way from the beacon (0x06): type, sender.
 pub const RELAY_DELIVER_LEN: usize = 5;

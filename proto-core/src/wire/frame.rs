@@ -44,6 +44,8 @@ pub const SECURE_HEADER_LEN: usize = MAGIC_LEN + 4 + NONCE_LEN;
 //# A PILS frame is the magic, the sender's node, a nonce of 12 bytes, the ciphertext of one packet and a tag of 16 bytes.
 //= spec/frames.md#pp-frame-7
 //# A PILS frame is 36 bytes longer than the packet in it.
+//= spec/path-mtu.md#pp-mtu-1
+//# A sealed packet has 70 bytes around its payload: 34 of header and 36 of frame.
 pub const PILS_OVERHEAD: usize = SECURE_HEADER_LEN + TAG_LEN;
 /// Bytes of a PILK frame.
 pub const KEY_EXCHANGE_LEN: usize = MAGIC_LEN + 4 + 32;

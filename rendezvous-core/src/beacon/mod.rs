@@ -201,6 +201,8 @@ impl Beacon {
     ) -> Result<(), Dropped> {
         let extended = self.endpoints.find(requester, now).is_some_and(Endpoint::is_extended);
         let endpoint = Endpoint::new(source, socket, extended, now);
+        //= spec/rate-limits.md#pp-rate-9
+        //# Punch requests are limited to one a second and address, five at once.
         if !self.punches.take(source.ip(), now, 1) || !self.remember(now, requester, endpoint, directory) {
             return Err(Dropped);
         }
@@ -233,6 +235,8 @@ impl Beacon {
             return Err(Dropped);
         }
         let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        //= spec/rate-limits.md#pp-rate-8
+        //# A relaying source is limited to 25,000 frames and 32 MB a second.
         if !self.relay_packets.take(source, now, 1) || !self.relay_bytes.take(source, now, bytes) {
             return Err(Dropped);
         }

@@ -20,6 +20,8 @@ impl AnnouncedBeacons {
 
 /// `beacon_register`, with the admin token: every daemon would use a rogue beacon within a minute.
 pub(super) fn register(call: &mut Call<'_>) -> Handled<Fields> {
+    //= spec/registry.md#pp-reg-25
+    //# A beacon is announced only with the administrator's token.
     call.require_admin()?;
     let id = call.request.node("beacon_id").0;
     let address = call.request.short_text("addr", MAX_ADDRESS_BYTES)?.unwrap_or_default().to_owned();

@@ -98,6 +98,8 @@ impl<'a> Call<'a> {
         let NodeRecord { public_key, enveloped, .. } = self.node(node)?.record;
         let signature = self.request.text("signature").filter(|signature| !signature.is_empty());
         let signature = signature.ok_or_else(Refusal::signature_required)?;
+        //= spec/registry.md#pp-reg-16
+        //# A request that changes a node's record is signed with its registered key over the string of its kind.
         if !verifies(&public_key, signed, signature) {
             return Err(Refusal::signature_failed());
         }
@@ -153,6 +155,8 @@ impl<'a> Call<'a> {
     /// taken from the address the node last registered from.
     pub(super) fn authenticate_setting(&mut self, node: NodeId, signed: &str, changes: bool) -> Handled<()> {
         self.authenticate_or_admin(node, signed)?;
+        //= spec/registry.md#pp-reg-17
+        //# A setting whose signature does not cover its value is changed only from the address the node registered from, or with an envelope.
         let home = self.node(node)?.presence(self.now).map(|presence| presence.source);
         if changes && !self.is_intended() && home.is_some_and(|home| home != self.session.source()) {
             return Err(Refusal::new(format!(

@@ -35,6 +35,9 @@ pub(super) fn lookup(call: &mut Call<'_>) -> Handled<Fields> {
     if presence.is_some_and(|presence| presence.relay_only) {
         put("relay_only", true.into());
     }
+    //= spec/privacy.md#pp-priv-6
+    //# The registry tells a stranger of a private node its key, networks, visibility, version and when it was last seen, and nothing
+    //# else.
     if call.is_admin() || call.may_see(call.identity(), node) {
         if let Some(name) = &record.hostname {
             put("hostname", name.as_str().into());
@@ -60,6 +63,8 @@ pub(super) fn resolve(call: &mut Call<'_>) -> Handled<Fields> {
     }
     call.authenticate(requester, &challenge::resolve(requester, target))?;
     let node = call.node(target)?;
+    //= spec/privacy.md#pp-priv-4
+    //# The registry tells the endpoint of a private node only to nodes it trusts mutually or shares a network with, on a signed request.
     if !call.may_see(Some(requester), node) {
         return Err(Refusal::new(format!(
             "resolve denied: node {target} is private and does not trust node {requester}"
@@ -100,6 +105,9 @@ pub(super) fn resolve_hostname(call: &mut Call<'_>) -> Handled<Fields> {
     let (source, now) = (call.session.source(), call.now);
     let names_are_public = call.registry.config.hostnames_are_public
         && (call.identity().is_some() || call.state_mut().is_home_to_someone(source, now));
+    //= spec/privacy.md#pp-priv-5
+    //# The registry refuses a hostname of a private node to strangers in the words for an unknown name, unless its operator made names
+    //# public.
     let visible = |node: &&Node| names_are_public || call.is_admin() || call.may_see(call.identity(), node);
     let node = call.state().by_name(name).filter(visible).ok_or_else(|| Refusal::hostname_not_found(name))?;
     Ok(fields(json!({

@@ -43,6 +43,8 @@ pub(super) struct UsedStamps {
 
 impl UsedStamps {
     /// Uses up `stamp`; false if it was used before, or may have been.
+    //= spec/registry.md#pp-reg-32
+    //# An envelope, where there is one, is checked, and a stamp counts once.
     pub(super) fn take(&mut self, stamp: Stamp, window: Window) -> bool {
         self.used = self.used.split_off(&Stamp { millis: window.earliest, nonce: 0 });
         if self.forgotten_until.is_some_and(|until| stamp.millis <= until) || !self.used.insert(stamp) {

@@ -21,12 +21,16 @@ pub(super) fn request(call: &mut Call<'_>) -> Handled<Fields> {
     if target.requests.get(&from).is_some_and(|mail| mail.delivered.is_none()) {
         return Err(Refusal::new(format!("handshake request already pending from node {from}")));
     }
+    //= spec/registry.md#pp-reg-22
+    //# An inbox holds at most 100 requests.
     if target.requests.len() >= MAX_INBOX_REQUESTS && !target.requests.contains_key(&from) {
         return Err(Refusal::new(format!("handshake inbox full for node {to}")));
     }
     give_half(call, from, to)?;
     let letter = Letter { justification, accept: false, timestamp: call.wall };
     call.commit(Change::request(to, from, Some(letter)));
+    //= spec/relay.md#pp-relay-18
+    //# The beacon tells a node when a handshake message waits for it.
     call.notify(to);
     Ok(fields(json!({"status": "delivered"})))
 }
@@ -82,6 +86,8 @@ pub(super) fn poll(call: &mut Call<'_>) -> Handled<Fields> {
 }
 
 fn is_collected((delivered_on, at): (u64, Timestamp), session: u64, now: Timestamp) -> bool {
+    //= spec/registry.md#pp-reg-21
+    //# A relayed handshake stays in the inbox until its delivery is certain.
     delivered_on == session || now.saturating_since(at) >= INBOX_REDELIVERY
 }
 

@@ -180,6 +180,10 @@ impl Registry {
         let (changes, notify) = call.into_effects();
         let refused = result.is_err();
         let reply = match result {
+            //= spec/registry.md#pp-reg-3
+            //# Every request gets one reply, in order, and every reply a type.
+            //= spec/registry.md#pp-reg-4
+            //# A successful reply has the request's type and `_ok`; a refused one has type `error` and a text in `error`.
             Ok(fields) => success(entry.kind, fields),
             Err(refusal) => error(&refusal),
         };
@@ -198,6 +202,8 @@ impl Registry {
     fn within_rate(&mut self, now: Timestamp, session: &Session) -> bool {
         let source = rate_key(session.source());
         match session.identity() {
+            //= spec/rate-limits.md#pp-rate-11
+            //# Requests at the registry are limited by address and by node.
             Some(node) => self.requests_per_node.take((node, source), now, 1),
             None => self.requests_per_address.take(source, now, 1),
         }

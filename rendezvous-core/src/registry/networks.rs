@@ -82,6 +82,8 @@ pub(super) fn rename(call: &mut Call<'_>) -> Handled<Fields> {
 fn require_owner(call: &Call<'_>) -> Handled<NetworkId> {
     let id = call.request.network("network_id");
     let network = network(call, id)?;
+    //= spec/registry.md#pp-reg-24
+    //# A network's owner must have proved who it is on the connection, or the request must carry the administrator's token.
     let owns = call.identity().is_some_and(|node| network.members.get(&node) == Some(&Role::Owner));
     if owns || call.is_admin() { Ok(id) } else { Err(Refusal::new(format!("rbac: owner of network {id} required"))) }
 }
@@ -100,6 +102,8 @@ pub(super) fn join(call: &mut Call<'_>) -> Handled<Fields> {
         return Err(Refusal::new(format!("node {node} already in network {id}")));
     }
     let token_matches = same_secret(call.request.text("token").unwrap_or_default(), token);
+    //= spec/registry.md#pp-reg-23
+    //# A network is joined by anybody or by token, as its rule says.
     if *join_rule == JoinRule::Token && !token_matches && !call.is_admin() {
         return Err(Refusal::new(format!("invalid token for network {id}")));
     }
@@ -146,6 +150,8 @@ pub(super) fn list(call: &mut Call<'_>) -> Handled<Fields> {
 /// `list_nodes`: the members of a network; all nodes are for administrators. At most [`MAX_LISTED_NODES`] rows.
 pub(super) fn list_nodes(call: &mut Call<'_>) -> Handled<Fields> {
     let id = call.request.network("network_id");
+    //= spec/privacy.md#pp-priv-8
+    //# Listing all nodes of the backbone needs the administrator's token.
     let nodes: Vec<Value> = if id == NetworkId::BACKBONE {
         call.require_admin()?;
         call.state().nodes().take(MAX_LISTED_NODES).map(|node| row(call, id, node, None)).collect()

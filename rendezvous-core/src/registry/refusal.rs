@@ -22,6 +22,8 @@ impl Refusal {
 
     /// Makes both reference daemons register again at once.
     pub(super) fn node_not_found(node: NodeId) -> Self {
+        //= spec/registry.md#pp-reg-12
+        //# A heartbeat is signed, and an unknown node is answered `node N: node not found`.
         Self::new(format!("node {node}: node not found"))
     }
 

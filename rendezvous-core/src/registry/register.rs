@@ -25,6 +25,10 @@ pub(super) fn register(call: &mut Call<'_>) -> Handled<Fields> {
     let proof = verify_registration(call, key, listen_addr)?;
     let version = call.request.short_text("version", MAX_VERSION_BYTES)?.map(str::to_owned);
     let owner = call.request.short_text("owner", MAX_OWNER_BYTES)?.map(str::to_owned);
+    //= spec/registry.md#pp-reg-7
+    //# A registration carries the node's public key, and the same key always gets the same number.
+    //= spec/registry.md#pp-reg-9
+    //# A node number is never given to another key, except by the rotation its holder signed.
     let known = call.state().by_key(&key).map(|node| node.record.clone());
     // Whoever saw a key can register it unsigned; only its owner may rename it.
     let may_name = proof.signed || known.is_none();
@@ -81,6 +85,8 @@ struct Claim {
 
 /// The registration's signatures, if they are valid. A key that once signed must always sign, and so with envelopes.
 fn verify_registration(call: &Call<'_>, key: PublicKey, listen_addr: &str) -> Handled<Proof> {
+    //= spec/registry.md#pp-reg-8
+    //# A registration with a signature must verify, and a key that once signed must always sign.
     let known = call.state().by_key(&key).map(|node| (node.record.signed, node.record.enveloped));
     let (must_sign, must_seal) = known.unwrap_or_default();
     let Some(signature) = call.request.text("signature").filter(|signature| !signature.is_empty()) else {
@@ -109,6 +115,8 @@ fn welcome_back(call: &mut Call<'_>, known: NodeRecord, claim: Claim) -> Handled
     if version.is_some() {
         record.version = version;
     }
+    //= spec/registry.md#pp-reg-10
+    //# A node is never found by its owner's e-mail.
     record.owner = record.owner.or(owner);
     record.signed |= proof.signed;
     record.enveloped |= proof.stamp.is_some();
@@ -120,6 +128,8 @@ fn welcome_back(call: &mut Call<'_>, known: NodeRecord, claim: Claim) -> Handled
 
 fn enrol(call: &mut Call<'_>, key: PublicKey, claim: Claim) -> Handled<NodeId> {
     let Claim { version, owner, proof } = claim;
+    //= spec/rate-limits.md#pp-rate-10
+    //# First registrations are limited by address; keys that are known are not.
     if !call.registry.registrations.take(rate_key(call.session.source()), call.now, 1) {
         return Err(Refusal::rate_limited("registrations"));
     }
@@ -155,6 +165,9 @@ fn take_presence(call: &mut Call<'_>, id: NodeId, presence: Presence, signed: bo
     let (now, source) = (call.now, call.session.source());
     let moved = call.node(id)?.presence(now).is_some_and(|known| known.source != source);
     if moved && !signed && call.identity() != Some(id) {
+        //= spec/registry.md#pp-reg-11
+        //# An unsigned registration that would move a live node to another address is believed only after something signed came on the same
+        //# connection.
         call.session.held = Some((id, presence));
         return Ok(());
     }
@@ -175,6 +188,8 @@ pub(super) fn heartbeat(call: &mut Call<'_>) -> Handled<Fields> {
     call.authenticate(id, &challenge::heartbeat(id))?;
     let (now, wall) = (call.now, call.wall);
     if let Some(presence) = call.state_mut().node_mut(id).and_then(|node| node.presence_mut(now)) {
+        //= spec/registry.md#pp-reg-27
+        //# Lookups, endpoints and heartbeats never touch the store.
         presence.last_seen = now;
         presence.last_seen_unix = wall;
     }
@@ -206,6 +221,8 @@ pub(super) fn deregister(call: &mut Call<'_>) -> Handled<Fields> {
 pub(super) fn rotate_key(call: &mut Call<'_>) -> Handled<Fields> {
     let id = call.request.node("node_id");
     let new_key = call.request.public_key("new_public_key")?;
+    //= spec/registry.md#pp-reg-28
+    //# Key rotation signs the new key by default.
     let bound = challenge::rotate_key(id, call.request.text("new_public_key").unwrap_or_default());
     if let Err(refusal) = call.authenticate(id, &bound) {
         if !call.registry.config.unbound_rotation {

@@ -28,6 +28,8 @@ pub(super) fn claim_hostname(call: &mut Call<'_>, id: NodeId, name: &str) -> Han
         return Err(Refusal::invalid_hostname(name));
     }
     if let Some(holder) = call.state().name_holder(name, id, call.now) {
+        //= spec/registry.md#pp-reg-19
+        //# A hostname has one holder; the first who asked keeps it.
         return Err(Refusal::hostname_in_use(name, holder));
     }
     if let Some(mut lapsed) = call.state().named(name).filter(|record| record.id != id.0).cloned() {

@@ -238,6 +238,8 @@ impl State {
 
     /// Both said so.
     pub(super) fn trusted(&self, a: NodeId, b: NodeId) -> bool {
+        //= spec/registry.md#pp-reg-20
+        //# A trust pair exists when both nodes gave their half, and one revocation ends it.
         self.half(a, b) && self.half(b, a)
     }
 

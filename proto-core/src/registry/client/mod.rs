@@ -34,6 +34,8 @@ use schedule::Schedule;
 pub use queue::{QueueFull, Ticket};
 
 /// Heartbeats refused in a row before the node registers again (control-plane section 1.2).
+//= spec/registry.md#pp-reg-15
+//# A client registers again after three refused heartbeats in a row.
 const HEARTBEAT_FAILURES: u32 = 3;
 /// First wait after a refused registration; doubles up to the last.
 const REGISTRATION_RETRY: Duration = Duration::from_secs(1);

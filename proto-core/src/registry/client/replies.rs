@@ -131,6 +131,8 @@ impl Client {
             }
             Purpose::Heartbeat => {
                 self.heartbeat_failures = self.heartbeat_failures.saturating_add(1);
+                //= spec/registry.md#pp-reg-14
+                //# A client that is told that its node is unknown registers again.
                 self.heartbeat_failures >= HEARTBEAT_FAILURES || text.contains("not found")
             }
             Purpose::Poll => text.contains("not found"),

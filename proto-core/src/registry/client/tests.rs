@@ -158,6 +158,12 @@ fn replies_may_come_byte_by_byte() {
     assert_eq!(world.events.last(), Some(&ClientEvent::Reply(ticket, Err(refused))));
 }
 
+//= spec/registry.md#pp-reg-12
+//= type=test
+//# A heartbeat is signed, and an unknown node is answered `node N: node not found`.
+//= spec/registry.md#pp-reg-14
+//= type=test
+//# A client that is told that its node is unknown registers again.
 #[test]
 fn heartbeats_come_with_polls_and_not_found_registers_again() {
     let mut world = World::registered(false);
@@ -191,6 +197,9 @@ fn a_registry_that_forgets_at_once_is_asked_once_a_second() {
     world.expect("register");
 }
 
+//= spec/registry.md#pp-reg-15
+//= type=test
+//# A client registers again after three refused heartbeats in a row.
 #[test]
 fn three_refused_heartbeats_register_again() {
     let mut world = World::registered(false);
@@ -286,6 +295,9 @@ fn a_key_rotation_is_never_repeated() {
     assert!(world.events.contains(&ClientEvent::Reply(rotation, Err(RequestError::Unavailable))));
 }
 
+//= spec/registry.md#pp-reg-33
+//= type=test
+//# A client reads replies up to 1 MiB and gives a silent registry up after 8 seconds.
 #[test]
 fn silence_fails_the_request_and_closes_the_connection() {
     let mut world = World::registered(false);
