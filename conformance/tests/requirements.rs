@@ -135,7 +135,9 @@ fn a_subject_that_is_not_enforced_is_shown_as_such() {
 }
 
 #[test]
-fn an_unenforced_test_module_is_recognised_in_a_source() {
+fn a_module_of_tests_is_recognised_in_a_source() {
+    let beside = "#[cfg(test)]\nmod tests;\n@= spec/tea.md#pp-tea-1\n@# Water is boiled";
+    assert!(!annotations("kettle/src/lib.rs", &beside.replace('@', "//"))[0].in_test);
     let text =
         "//\n#[cfg(test)]\nmod tests {\n    @= spec/tea.md#pp-tea-1\n    @= type=test\n    @# Water is boiled\n}";
     let found = annotations("kettle/src/lib.rs", &text.replace('@', "//"));
