@@ -163,7 +163,7 @@ impl Endpoint {
     }
 
     //= spec/rate-limits.md#pp-rate-5
-    //# A port holds at most 1024 streams, the endpoint 65536.
+    //# A peer holds at most 1024 streams of a port and never more than are still free there
     //= spec/rate-limits.md#pp-rate-6
     //# At most 64 streams of strangers wait to be accepted on a port; another SYN is answered with RST.
     fn has_room(&self, node: NodeId, port: u16, trusted: bool) -> bool {

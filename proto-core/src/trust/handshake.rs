@@ -204,6 +204,8 @@ impl Trust {
                 }
                 self.confirm(wall, node, channel);
             }
+            //= spec/trust.md#pp-trust-9
+            //# A request that no rule approves waits for a person.
             Decision::Ask => {
                 let justification = printable(justification);
                 self.remember_request(node, Pending { public_key: key, justification, received_at: wall, source })?;

@@ -52,6 +52,9 @@ mod tests {
     //= spec/trust.md#pp-trust-15
     //= type=test
     //# No list from elsewhere makes a node trusted.
+    //= spec/trust.md#pp-trust-10
+    //= type=test
+    //# A request from a member of a common network other than the backbone is approved at once.
     #[test]
     fn nobody_is_trusted_without_one_of_the_three_reasons() {
         let nothing = Circumstances::default();
@@ -62,6 +65,9 @@ mod tests {
         assert_eq!(decide(Circumstances { trusted: true, ..nothing }), Decision::Confirm);
     }
 
+    //= spec/trust.md#pp-trust-12
+    //= type=test
+    //# For 5 minutes after a revocation no rule and no relayed approval restores trust; an own request does.
     #[test]
     fn after_a_revocation_only_an_own_request_counts() {
         let revoked =

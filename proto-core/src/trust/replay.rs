@@ -32,6 +32,9 @@ impl Replay {
 mod tests {
     use super::*;
 
+    //= spec/trust.md#pp-trust-6
+    //= type=test
+    //# A trust message is taken once.
     #[test]
     fn the_window_forgets_the_oldest_only() {
         let mut replay = Replay::default();

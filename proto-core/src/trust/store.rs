@@ -129,6 +129,9 @@ impl Store {
             return Some(false);
         }
         let of_source = self.pending.values().filter(|other| other.source == pending.source).count();
+        //= spec/trust.md#pp-trust-13
+        //# At most 256 requests wait for a decision, for 30 days at most; of these at most 16 that came directly from one IPv4 address or one
+        //# IPv6 network of 64 bits, and at most 192 by way of the rendezvous.
         if self.pending.len() >= MAX_PENDING_TRUST || of_source >= pending.source.share() {
             return None;
         }
