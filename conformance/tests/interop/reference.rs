@@ -55,23 +55,26 @@ impl Reference {
         rendezvous: &Rendezvous,
         options: &[&str],
     ) -> Self {
-        assert!(place.path().is_some(), "the reference runs in namespaces only");
-        let programs = Programs {
-            daemon: kit.program("pilot-daemon"),
-            pilotctl: kit.program("pilotctl"),
-            library: kit.program("libpilot.so"),
-            python_path: kit.python_path().to_owned(),
-            silence: silence(place, &kit.program("pilot-daemon")),
-        };
+        let (programs, words) = (Programs::of(kit, place), words(rendezvous, options));
         let (registry, beacon) = (rendezvous.registry().to_owned(), rendezvous.beacon().to_owned());
-        let mut words = ["-registry", &registry, "-beacon", &beacon].map(str::to_owned).to_vec();
-        words.extend(options.iter().map(ToString::to_string));
         let home = tempfile::tempdir().unwrap();
         let daemon = process::start(command(place, &programs, home.path(), hostname, &words));
         let (place, hostname) = (place.clone(), hostname.to_owned());
         let mut reference = Self { daemon, programs, home, place, hostname, registry, beacon, options: words };
         reference.answers();
         reference
+    }
+
+    /// Runs a daemon that cannot start to its end.
+    pub(crate) fn start_in_vain(
+        kit: &Kit,
+        hostname: &str,
+        place: &Place,
+        rendezvous: &Rendezvous,
+        options: &[&str],
+    ) -> Ended {
+        let (programs, home) = (Programs::of(kit, place), tempfile::tempdir().unwrap());
+        process::run(command(place, &programs, home.path(), hostname, &words(rendezvous, options)), 4 * PATIENCE)
     }
 
     /// `kill -9`.
@@ -203,12 +206,31 @@ impl Reference {
     }
 }
 
+impl Programs {
+    fn of(kit: &Kit, place: &Place) -> Self {
+        assert!(place.path().is_some(), "the reference runs in namespaces only");
+        Self {
+            daemon: kit.program("pilot-daemon"),
+            pilotctl: kit.program("pilotctl"),
+            library: kit.program("libpilot.so"),
+            python_path: kit.python_path().to_owned(),
+            silence: silence(place, &kit.program("pilot-daemon")),
+        }
+    }
+}
+
 impl Drop for Reference {
     fn drop(&mut self) {
         if std::thread::panicking() {
             println!("{}", self.log());
         }
     }
+}
+
+/// Options of a daemon, its servers first.
+fn words(rendezvous: &Rendezvous, options: &[&str]) -> Vec<String> {
+    let servers = ["-registry", rendezvous.registry(), "-beacon", rendezvous.beacon()];
+    servers.iter().chain(options).map(ToString::to_string).collect()
 }
 
 /// The daemon, with nothing of this machine and everything off that would call home.

@@ -49,7 +49,8 @@ pub struct RegistryConfig {
     pub unbound_rotation: bool,
     /// First registrations from one address; known keys are exempt.
     pub registrations: Rate,
-    /// Requests from one address on connections that have not proved an identity.
+    /// Requests from one address on connections that have not proved an identity; those that carry a signature and those
+    /// that carry none have so much each, so that a noisy neighbour behind one NAT silences no heartbeat.
     pub requests_per_address: Rate,
     /// Requests of one node from one address on connections that have.
     pub requests_per_node: Rate,
@@ -76,7 +77,8 @@ pub struct Registry {
     beacons: AnnouncedBeacons,
     memory: Memory,
     registrations: RateTable<IpAddr>,
-    requests_per_address: RateTable<IpAddr>,
+    unsigned_per_address: RateTable<IpAddr>,
+    signed_per_address: RateTable<IpAddr>,
     requests_per_node: RateTable<(NodeId, IpAddr)>,
 }
 
@@ -132,7 +134,8 @@ impl Registry {
             beacons: AnnouncedBeacons::default(),
             memory: Memory::Complete,
             registrations: RateTable::new(config.registrations, limits::MAX_RATE_SOURCES),
-            requests_per_address: RateTable::new(config.requests_per_address, limits::MAX_RATE_SOURCES),
+            unsigned_per_address: RateTable::new(config.requests_per_address, limits::MAX_RATE_SOURCES),
+            signed_per_address: RateTable::new(config.requests_per_address, limits::MAX_RATE_SOURCES),
             requests_per_node: RateTable::new(config.requests_per_node, limits::MAX_RATE_SOURCES),
             config,
         }
@@ -172,7 +175,7 @@ impl Registry {
         let Some(entry) = request.text("type").and_then(table::find) else {
             return Outcome::refused("", Refusal::invalid("request: unknown type"));
         };
-        if !self.within_rate(now, session) {
+        if !self.within_rate(now, session, &request) {
             return Outcome::refused(entry.kind, Refusal::rate_limited("requests"));
         }
         let mut call = Call::new(self, session, &request, now, wall, entry.acknowledges);
@@ -199,13 +202,14 @@ impl Registry {
         Window::at(wall, awoke)
     }
 
-    fn within_rate(&mut self, now: Timestamp, session: &Session) -> bool {
+    fn within_rate(&mut self, now: Timestamp, session: &Session, request: &Request) -> bool {
         let source = rate_key(session.source());
         match session.identity() {
             //= spec/rate-limits.md#pp-rate-11
             //# Requests at the registry are limited by address and by node.
             Some(node) => self.requests_per_node.take((node, source), now, 1),
-            None => self.requests_per_address.take(source, now, 1),
+            None if request.has("signature") => self.signed_per_address.take(source, now, 1),
+            None => self.unsigned_per_address.take(source, now, 1),
         }
     }
 
