@@ -482,7 +482,7 @@ fn requests_are_limited_by_address_but_a_proved_node_has_its_own_share() {
     }
     assert!(error(&world.once(&json!({"type": "beacon_list"}))).starts_with("rate limited:"));
     assert_eq!(world.ask(&mut session, &a.about_me("heartbeat"))["type"], "heartbeat_ok");
-    for _ in 0..4 {
+    for _ in 0..3 {
         assert_eq!(world.once(&a.about_me("heartbeat"))["type"], "heartbeat_ok", "also on new connections");
     }
     assert!(error(&world.once(&a.about_me("heartbeat"))).starts_with("rate limited:"), "within limits");
