@@ -115,9 +115,9 @@ async fn connect_many(dialler: &End, listener: &End, port: u16, count: usize) ->
     streams
 }
 
-/// A reader of theirs pauses until its queue is as full as it gets, while another stream to the same daemon goes on.
+/// A reader of theirs pauses, and its queue becomes as full as it gets, while another stream to the same daemon goes on.
 pub(super) fn slow_reader(version: &str) -> Case {
-    const LENGTH: usize = 8_000_000;
+    const LENGTH: usize = 40_000_000;
     const PAUSE: Duration = Duration::from_secs(2);
     /// A full queue stops all streams of that daemon for a second.
     const HALT: Duration = Duration::from_millis(900);
@@ -128,21 +128,22 @@ pub(super) fn slow_reader(version: &str) -> Case {
         let world = World::new(equipment, &wanted);
         run(async {
             let (ours, theirs) = world.ends().await;
-            let (mut near, mut far) = ours.connect(&theirs, 5000).await;
+            let (mut near, _unread) = ours.connect(&theirs, 5000).await;
             let mut echo = ours.try_dial(&theirs, 7).await.expect("a connection to the echo port");
             let bytes = Noise::new(3).bytes(LENGTH);
-            let reader = async {
+            let others = async {
                 let begun = Instant::now();
                 while begun.elapsed() < PAUSE {
                     echo.write_all(b"on").await.unwrap();
                     let answer = timeout(HALT, take(&mut echo, 2)).await;
                     assert_eq!(answer.expect("the other stream goes on"), b"on");
                 }
-                take(&mut far, LENGTH).await
             };
-            let (sent, arrived) = tokio::join!(near.write_all(&bytes), reader);
-            sent.unwrap();
-            assert!(arrived == bytes, "other bytes arrive");
+            // The reference buffers less than this, and its older versions never go on after such a pause.
+            tokio::select! {
+                sent = near.write_all(&bytes) => panic!("all was taken though nobody reads: {sent:?}"),
+                () = others => {}
+            }
         });
     })
 }

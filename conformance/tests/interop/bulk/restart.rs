@@ -3,8 +3,8 @@
 use super::ends::{End, accept, pour, run, take};
 use super::{SECTION, alone};
 use crate::case::Case;
-use crate::reference::Reference;
-use lab::agent::Agent;
+use crate::reference::{NEXT_LOOK, Reference};
+use lab::agent::{Agent, PATIENCE};
 use lab::netns::Isolated;
 use lab::noise::Noise;
 use lab::rendezvous::Rendezvous;
@@ -34,6 +34,7 @@ pub(super) fn case(version: &str) -> Case {
         let ours = Agent::at("ours", &rendezvous, network.place(), &["--public"]);
         let kit = equipment.kit(&wanted);
         let mut theirs = Reference::start_with(kit, "theirs", network.place(), &rendezvous, &["-public"]);
+        befriend(&ours, &theirs);
         for (round, (ours_restarts, ours_dials)) in
             [(true, true), (true, false), (false, true), (false, false)].into_iter().enumerate()
         {
@@ -71,6 +72,14 @@ pub(super) fn case(version: &str) -> Case {
     })
 }
 
+/// Friends are told our new key unasked; a stranger's daemon has to find out by itself.
+fn befriend(ours: &Agent, theirs: &Reference) {
+    theirs.ok(&["handshake", &ours.node().to_string(), "restarts"]);
+    ours.ok(&["trust", "add", &theirs.id()]);
+    ours.until(PATIENCE, &["trust", "list"], |data| data["trusted"][0]["mutual"] == true);
+    theirs.until(NEXT_LOOK, &["trust"], |data| data["trusted"][0]["node_id"] == ours.node());
+}
+
 /// Dials until it works.
 async fn talk_again(dialler: &End, listener: &End, port: u16) {
     let mut incoming = listener.listen(port).await;
@@ -78,7 +87,7 @@ async fn talk_again(dialler: &End, listener: &End, port: u16) {
     let mut near = loop {
         match dialler.try_dial(listener, port).await {
             Some(near) => break near,
-            None => assert!(begun.elapsed() < RECOVERY, "no connection within {RECOVERY:?}"),
+            None => assert!(begun.elapsed() < RECOVERY, "no connection within {RECOVERY:?} ({port})"),
         }
     };
     let mut far = accept(&mut incoming).await;
