@@ -20,6 +20,14 @@ pub fn within<T>(limit: Duration, mut condition: impl FnMut() -> Option<T>) -> O
         if Instant::now() >= deadline {
             return None;
         }
-        std::thread::park_timeout(LOOK);
+        rest(LOOK);
+    }
+}
+
+/// Parks for the whole of `span`: whoever ends a scoped thread unparks its parent, which must not make this loop spin.
+fn rest(span: Duration) {
+    let end = Instant::now() + span;
+    while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        std::thread::park_timeout(left);
     }
 }
