@@ -9,13 +9,8 @@ use lab::{noise, process, wait};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Large enough for every part of a transfer, in bytes.
-const FILE: usize = 20 << 20;
-/// The largest file that the command line of versions before 1.10 can send, roughly: above 256 KiB it stalls.
-const OLD_FILE: usize = 240 << 10;
-
 pub(super) fn case(a: String, b: String) -> Case {
-    let rows = [
+    let mut rows = vec![
         ("register, with version and key", "–"),
         ("set hostname, visibility and tags", "both"),
         ("find by hostname", "both ways"),
@@ -25,10 +20,11 @@ pub(super) fn case(a: String, b: String) -> Case {
         ("heartbeats kept", "both"),
         ("ping", "both ways"),
         ("message", "both ways"),
-        ("file of 20 MB, verified", "first to second"),
         ("publish and subscribe", "both ways"),
         ("untrust", "first to second"),
     ];
+    let files = files([&a, &b]);
+    rows.extend(files.iter().map(|file| (file.row(), "first to second")));
     Case::sharing(SECTION, "life", &rows, &format!("{a} + {b}"), move |equipment| {
         let pair = Pair::new(equipment, (&a, &b), &[]);
         registers(&pair, equipment, [&a, &b]);
@@ -45,7 +41,9 @@ pub(super) fn case(a: String, b: String) -> Case {
         }
         pair.pings_both_ways();
         messages(&pair);
-        sends_a_file(&pair, equipment, &a);
+        for file in files {
+            file.goes_over(&pair, equipment);
+        }
         publishes(&pair);
         pair.a.ok(&["untrust", &pair.b.id()]);
         pair.b.until(PATIENCE, &["trust"], |data| data["trusted"].as_array().is_some_and(Vec::is_empty));
@@ -125,20 +123,46 @@ fn messages(pair: &Pair) {
     }
 }
 
-/// With its own command line where that can; that of 1.9.1 stalls with more than 256 KiB, whoever receives, so a small
-/// file goes with it and the large one with ours, through the same daemon.
-fn sends_a_file(pair: &Pair, equipment: &Equipment, sender: &str) {
-    let own = equipment.kit(sender).is_at_least("1.10.0");
-    let size = if own { FILE } else { OLD_FILE };
-    let file = pair.a_file(size);
-    let sent = process::run(pair.a.command(&["send-file", &pair.b.id(), file.to_str().unwrap()]), 4 * PATIENCE);
-    assert_eq!(pair.a.data(&sent)["bytes"], size, "{sent}");
-    arrives(&pair.b, &file);
-    if !own {
-        let file = pair.a_file(FILE);
-        let mut ours = program_at(pair.network.place(), equipment.pilotctl(), pair.a.home());
-        ours.arg("--json").arg("--socket").arg(pair.a.socket()).args(["file", "send", &pair.b.id()]).arg(&file);
-        process::run(ours, 4 * PATIENCE).ok();
+/// A file, and whose command line sends it through the first's daemon.
+enum Sent {
+    /// 20 MB, theirs.
+    Large,
+    /// 20 MB, ours, as a stream of acknowledged chunks.
+    LargeByOurs,
+    /// 240 KiB, theirs.
+    Small,
+}
+
+/// What the first can send to the second. Daemons of 1.9.1 stall when a program gives them more than 256 KiB that is
+/// not acknowledged, whoever receives; their command line always does, ours does not if the receiver knows streams.
+fn files([first, second]: [&str; 2]) -> Vec<Sent> {
+    match (first, second) {
+        ("1.9.1", "1.9.1") => vec![Sent::Small],
+        ("1.9.1", _) => vec![Sent::Small, Sent::LargeByOurs],
+        _ => vec![Sent::Large],
+    }
+}
+
+impl Sent {
+    fn row(&self) -> &'static str {
+        match self {
+            Self::Large => "file of 20 MB, verified",
+            Self::LargeByOurs => "file of 20 MB, verified, sent by our command line through their daemon",
+            Self::Small => "file of 240 KiB, verified",
+        }
+    }
+
+    fn goes_over(&self, pair: &Pair, equipment: &Equipment) {
+        let length = if matches!(self, Self::Small) { 240 << 10 } else { 20 << 20 };
+        let file = pair.a_file(length);
+        if matches!(self, Self::LargeByOurs) {
+            let mut ours = program_at(pair.network.place(), equipment.pilotctl(), pair.a.home());
+            ours.arg("--json").arg("--socket").arg(pair.a.socket()).args(["file", "send", &pair.b.id()]).arg(&file);
+            process::run(ours, 4 * PATIENCE).ok();
+        } else {
+            let sent = pair.a.ok(&["send-file", &pair.b.id(), file.to_str().unwrap()]);
+            assert_eq!(sent["bytes"], length, "{sent}");
+        }
         arrives(&pair.b, &file);
     }
 }
