@@ -1,6 +1,6 @@
-//! Much data on one stream, many streams, and a reader that pauses: on loopback, where nothing but the two programs is the limit.
+//! Much data on one stream, and many streams: on loopback, where nothing but the two programs is the limit.
 
-use super::ends::{End, accept, pour, run, take};
+use super::ends::{End, accept, pour, run};
 use super::{OURS_DIALS, SECTION, THEIRS_DIALS, alone};
 use crate::case::Case;
 use crate::equipment::Equipment;
@@ -8,14 +8,11 @@ use crate::reference::Reference;
 use driver::Conn;
 use lab::agent::Agent;
 use lab::netns::Isolated;
-use lab::noise::Noise;
 use lab::rendezvous::Rendezvous;
 use lab::traffic::Counter;
 use lab::wait;
-use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt;
+use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 /// Bytes each way.
 const MUCH: usize = 50_000_000;
@@ -113,37 +110,4 @@ async fn connect_many(dialler: &End, listener: &End, port: u16, count: usize) ->
         streams.push((near, accept(&mut port_of_listener).await));
     }
     streams
-}
-
-/// A reader of theirs pauses, and its queue becomes as full as it gets, while another stream to the same daemon goes on.
-pub(super) fn slow_reader(version: &str) -> Case {
-    const LENGTH: usize = 40_000_000;
-    const PAUSE: Duration = Duration::from_secs(2);
-    /// A full queue stops all streams of that daemon for a second.
-    const HALT: Duration = Duration::from_millis(900);
-    let wanted = version.to_owned();
-    let row = ("a reader that pauses stops its own stream only", "ours to theirs");
-    Case::new(SECTION, row, version, move |equipment| {
-        let _alone = alone();
-        let world = World::new(equipment, &wanted);
-        run(async {
-            let (ours, theirs) = world.ends().await;
-            let (mut near, _unread) = ours.connect(&theirs, 5000).await;
-            let mut echo = ours.try_dial(&theirs, 7).await.expect("a connection to the echo port");
-            let bytes = Noise::new(3).bytes(LENGTH);
-            let others = async {
-                let begun = Instant::now();
-                while begun.elapsed() < PAUSE {
-                    echo.write_all(b"on").await.unwrap();
-                    let answer = timeout(HALT, take(&mut echo, 2)).await;
-                    assert_eq!(answer.expect("the other stream goes on"), b"on");
-                }
-            };
-            // The reference buffers less than this, and its older versions never go on after such a pause.
-            tokio::select! {
-                sent = near.write_all(&bytes) => panic!("all was taken though nobody reads: {sent:?}"),
-                () = others => {}
-            }
-        });
-    })
 }

@@ -20,7 +20,7 @@ pub(super) const PATIENT: std::time::Duration = PATIENCE.saturating_mul(3);
 pub(super) struct World {
     pub(super) ours: [Agent; 2],
     pub(super) theirs: [Reference; 2],
-    _rendezvous: Rendezvous,
+    rendezvous: Rendezvous,
     _network: Isolated,
     pilotctl: PathBuf,
     library: PathBuf,
@@ -43,7 +43,7 @@ impl World {
             .map(|name| Reference::start_with(kit, name, network.place(), &rendezvous, &["-public"]));
         let [pilotctl, library] = ["pilotctl", "libpilot.so"].map(|name| kit.program(name));
         let python_path = kit.python_path().to_owned();
-        Self { ours, theirs, _rendezvous: rendezvous, _network: network, pilotctl, library, python_path }
+        Self { ours, theirs, rendezvous, _network: network, pilotctl, library, python_path }
     }
 
     /// A Python program with the reference's package, run by the user of our agent `who`.
@@ -70,6 +70,8 @@ impl World {
         let agent = &self.ours[who];
         let mut command = program_at(agent.place(), &self.pilotctl, agent.home());
         command.arg("--json").args(words).env("PILOT_SOCKET", agent.socket());
+        // `lookup` goes to the registry by itself, and without these to one of its own choice.
+        command.env("PILOT_REGISTRY", self.rendezvous.registry()).env("PILOT_BEACON", self.rendezvous.beacons());
         command
     }
 
