@@ -164,7 +164,8 @@ impl Outgoing {
         }
         //= spec/sack.md#pp-sack-9
         //# An ACK with a SACK payload counts as a duplicate acknowledgement.
-        let duplicate = pure && !advanced && !was_empty;
+        // The answers to a window probe repeat themselves without any loss.
+        let duplicate = pure && !advanced && !was_empty && !self.probing;
         self.duplicates += u32::from(duplicate);
         if matches!(self.recovery, Recovery::Fast(point) | Recovery::Timeout(point) if una >= point) {
             self.recovery = Recovery::None;
@@ -346,6 +347,9 @@ impl Outgoing {
     }
 
     /// How long after sending the tail may be probed, when it may.
+    //= spec/reliability.md#pp-rel-16
+    //# The last segment is sent again two round trips and 50 milliseconds after it left unanswered, once, when that is sooner than the
+    //# timeout.
     pub(super) fn tail_probe_delay(&self) -> Option<Duration> {
         let srtt = self.rtt.srtt()?;
         let delay = srtt * 2 + PEER_ACK_DELAY;
