@@ -3,83 +3,14 @@
 mod pair;
 
 use core::time::Duration;
-use pair::{Link, Packet, Pair, params, pattern, reference_params};
-use proto_core::Timestamp;
+use pair::script::{Script, sack};
+use pair::{Link, Pair, params, pattern, reference_params};
 use proto_core::seq::SeqNumber;
 use proto_core::stream::receive::Receiver;
-use proto_core::stream::{CloseReason, Connection, Flags, Params, ReadError, StreamEvent};
-use proto_core::wire::sack::{Sack, SackBlock};
+use proto_core::stream::{CloseReason, Flags, Params, ReadError};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
-
-/// One connection of ours against a hand-made peer of the reference's kind.
-struct Script {
-    now: Timestamp,
-    ours: Connection,
-    buffer: Vec<u8>,
-}
-
-impl Script {
-    /// Ours dials with ISN 500, the peer answers with ISN 0 and `window`.
-    fn dialled(params: Params, window: u16) -> Self {
-        let now = Timestamp::from_micros(1);
-        let mut script = Self { now, ours: Connection::connect(params, SeqNumber(500), now), buffer: vec![0; 65_535] };
-        assert_eq!(script.sent().len(), 1);
-        script.receive(Flags::SYN | Flags::ACK, 0, 501, window, b"");
-        assert_eq!(script.sent().len(), 1, "the ACK");
-        script
-    }
-
-    fn sent(&mut self) -> Vec<Packet> {
-        let mut packets = Vec::new();
-        while let Some(header) = self.ours.poll_segment(self.now, &mut self.buffer) {
-            packets.push(Packet::new(&header, &self.buffer));
-            assert!(packets.len() < 10_000);
-        }
-        packets
-    }
-
-    fn receive(&mut self, flags: Flags, seq: u32, ack: u32, window: u16, payload: &[u8]) {
-        self.ours.handle_segment(self.now, &Packet::of(flags, seq, ack, window, payload).segment());
-    }
-
-    fn write(&mut self, data: &[u8]) {
-        assert_eq!(self.ours.write(self.now, data), Ok(data.len()));
-    }
-
-    /// Lets `span` pass and gives what is sent meanwhile, with the time since now in milliseconds.
-    fn wait(&mut self, span: Duration) -> Vec<(u64, Packet)> {
-        let (start, end) = (self.now, self.now + span);
-        let mut packets = Vec::new();
-        loop {
-            let millis = self.now.saturating_since(start).as_millis() as u64;
-            packets.extend(self.sent().into_iter().map(|packet| (millis, packet)));
-            let Some((at, _)) = self.ours.poll_timeout().filter(|(at, _)| *at <= end) else { break };
-            self.now = at;
-            self.ours.handle_timeout(at);
-        }
-        self.now = end;
-        packets
-    }
-
-    fn closed(&mut self) -> Option<CloseReason> {
-        core::iter::from_fn(|| self.ours.poll_event()).find_map(|event| match event {
-            StreamEvent::Closed(reason) => Some(reason),
-            StreamEvent::Connected | StreamEvent::Readable | StreamEvent::Writable | StreamEvent::Finished => None,
-        })
-    }
-}
-
-fn sack(blocks: &[(u32, u32)]) -> Vec<u8> {
-    let mut sack = Sack::new();
-    for (left, right) in blocks {
-        assert!(sack.push(SackBlock { left: SeqNumber(*left), right: SeqNumber(*right) }));
-    }
-    let mut out = vec![0; sack.encoded_len()];
-    assert_eq!(sack.emit(&mut out), Ok(out.len()));
-    out
-}
 
 //= spec/reliability.md#pp-rel-5
 //= type=test
@@ -339,6 +270,9 @@ fn a_fin_ahead_of_missing_data_waits_for_it_and_then_tells_that_it_is_truncated(
 }
 
 /// The published reference resends one segment for each timeout, and doubles that, unless three duplicates ask for it.
+//= spec/delayed-ack.md#pp-ack-4
+//= type=test
+//# A segment that fills a hole is acknowledged at once.
 #[test]
 fn the_reference_is_asked_for_each_next_hole_by_three_duplicates() {
     let mut script = Script::dialled(params(), 512);
@@ -371,6 +305,15 @@ fn what_lies_behind_a_hole_is_left_out_of_the_window_told_to_the_reference() {
     assert_eq!(script.sent().last().map(|packet| packet.window), Some(2), "and never none, or the hole stays");
 }
 
+//= spec/delayed-ack.md#pp-ack-1
+//= type=test
+//# Every second data segment is acknowledged at once.
+//= spec/delayed-ack.md#pp-ack-2
+//= type=test
+//# A single data segment is acknowledged within 40 milliseconds.
+//= spec/delayed-ack.md#pp-ack-5
+//= type=test
+//# A segment that brings nothing new is acknowledged at once.
 #[test]
 fn acknowledgements_wait_for_a_second_segment_or_forty_milliseconds() {
     let mut script = Script::dialled(params(), 512);
@@ -463,6 +406,9 @@ fn a_lost_window_update_is_repeated() {
 }
 
 /// The family `receiver_scenarios` of the reference vectors.
+//= spec/sack.md#pp-sack-4
+//= type=test
+//# Blocks are disjoint, maximal and written in ascending order.
 //= spec/sack.md#pp-sack-1
 //= type=test
 //# An ACK sent while data is held beyond a hole carries SACK blocks.

@@ -158,6 +158,9 @@ fn close_cleanly(mut pair: Pair) -> Pair {
 //= spec/session.md#pp-ses-13
 //= type=test
 //# A FIN is sent only after all data before it was acknowledged.
+//= spec/session.md#pp-ses-17
+//= type=test
+//# A segment with both FIN and ACK is never sent.
 #[test]
 fn finishing_delivers_everything_and_then_the_end() {
     for peer in [params(), reference_params()] {

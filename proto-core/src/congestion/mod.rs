@@ -24,6 +24,16 @@ pub struct Settings {
     pub slow_start_limit: Option<u64>,
 }
 
+impl Settings {
+    /// Toward a peer that is not known to be ours, with segments of `mss` bytes.
+    #[must_use]
+    pub const fn reference(mss: u64) -> Self {
+        //= spec/congestion.md#pp-cc-2
+        //# The congestion window toward a peer that is not known to be ours is at most 1 MiB.
+        Self { mss, maximum: 1 << 20, slow_start_limit: Some(2) }
+    }
+}
+
 /// What an acknowledgement did.
 #[derive(Clone, Copy, Debug)]
 pub struct Acked {

@@ -73,8 +73,6 @@ impl Algorithm for NewReno {
         } else {
             self.avoid(acked.bytes);
         }
-        //= spec/congestion.md#pp-cc-2
-        //# The congestion window toward a peer that is not known to be ours is at most 1 MiB.
         self.window = self.window.min(self.settings.maximum.max(self.settings.mss));
     }
 

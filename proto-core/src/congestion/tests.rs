@@ -28,6 +28,18 @@ fn slow_start_counts_bytes_and_at_most_two_segments_an_ack() {
     assert_eq!(control.window(), 20_500);
 }
 
+//= spec/congestion.md#pp-cc-2
+//= type=test
+//# The congestion window toward a peer that is not known to be ours is at most 1 MiB.
+#[test]
+fn toward_the_reference_the_window_ends_at_one_mebibyte() {
+    let mut control = Controller::new_reno(Settings::reference(1152));
+    for _ in 0..1000 {
+        control.on_ack(acked(1_000_000));
+    }
+    assert_eq!(control.window(), 1024 * 1024);
+}
+
 //= spec/congestion.md#pp-cc-9
 //= type=test
 //# The window does not grow while the application, and not the window, holds the sender back.

@@ -25,10 +25,6 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(8);
 const MAX_ATTEMPTS: u32 = 6;
 /// A repeated SYN-ACK or FIN is answered this often at most.
 pub(super) const REPEAT_INTERVAL: Duration = Duration::from_millis(100);
-/// The draft's congestion window at most, toward a peer not known to be ours, bytes.
-const REFERENCE_CONGESTION_WINDOW: u64 = 1 << 20;
-/// Growth in slow start per acknowledgement toward the same, segments (RFC 3465).
-const REFERENCE_SLOW_START: u64 = 2;
 
 /// What opening needs to remember.
 #[derive(Debug)]
@@ -97,7 +93,7 @@ impl Connection {
             window_shift: shift_for(params.receive_buffer),
         });
         let mss = params.mss.min(REFERENCE_MSS);
-        let control = Controller::new_reno(reference_settings(mss.into()));
+        let control = Controller::new_reno(Settings::reference(mss.into()));
         Self {
             params,
             state,
@@ -156,11 +152,12 @@ impl Connection {
     /// Recomputes the segment size after one of its limits changed.
     pub(super) fn apply_segment_size(&mut self) {
         self.mss = self.path_mss.min(self.peer_mss).max(1).into();
+        let reference = Settings::reference(self.mss);
         let settings = if self.peer_is_ours() {
             let buffers = self.params.receive_buffer.max(self.params.send_buffer) as u64;
-            Settings { mss: self.mss, maximum: buffers.max(REFERENCE_CONGESTION_WINDOW), slow_start_limit: None }
+            Settings { maximum: buffers.max(reference.maximum), slow_start_limit: None, ..reference }
         } else {
-            reference_settings(self.mss)
+            reference
         };
         self.out.control.set(settings);
     }
@@ -281,8 +278,4 @@ impl Connection {
             self.handshake.owed = true;
         }
     }
-}
-
-const fn reference_settings(mss: u64) -> Settings {
-    Settings { mss, maximum: REFERENCE_CONGESTION_WINDOW, slow_start_limit: Some(REFERENCE_SLOW_START) }
 }

@@ -22,6 +22,8 @@ impl Connection {
         match segment.kind() {
             Kind::Syn => self.on_syn(segment),
             Kind::SynAck => self.on_syn_ack(now, segment),
+            //= spec/session.md#pp-ses-27
+            //# The payload of SYN, SYN-ACK, FIN and RST is not user data.
             Kind::Fin => self.on_fin(now, segment),
             Kind::Reset => self.on_reset(segment),
             Kind::Ack => self.on_ack_segment(now, segment),
@@ -122,6 +124,8 @@ impl Connection {
             //= spec/delayed-ack.md#pp-ack-3
             //# A segment out of order is acknowledged at once.
             Arrival::OutOfOrder => self.acks.out_of_order(ours),
+            //= spec/delayed-ack.md#pp-ack-5
+            //# A segment that brings nothing new is acknowledged at once.
             Arrival::Duplicate => self.acks.recovering(ours, self.receiver.out_of_order() > 0),
             Arrival::Refused => self.acks.owe(),
         }

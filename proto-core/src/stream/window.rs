@@ -121,6 +121,10 @@ impl PeerWindow {
             Unit::Segments => {
                 let most =
                     if self.cautious { self.segments.min(1) } else { self.segments.saturating_sub(self.reserve()) };
+                //= spec/flow.md#pp-flow-5
+                //# No more segments than the peer's window says are outstanding.
+                //= spec/reliability.md#pp-rel-17
+                //# At most 128 segments are outstanding toward a peer that is not known to be ours.
                 if outstanding >= usize::from(most).min(STREAM_REFERENCE_SEGMENTS) {
                     return 0;
                 }

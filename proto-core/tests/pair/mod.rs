@@ -8,6 +8,8 @@
     reason = "each test file uses its part of this support code"
 )]
 
+pub mod script;
+
 use core::time::Duration;
 use proto_core::Timestamp;
 use proto_core::rng::Rng;
