@@ -5,7 +5,7 @@
 use proto_core::crypto::provider::{SignatureScheme, SigningKey};
 use proto_core::crypto::{CryptoProvider, rust_crypto};
 use proto_core::rng::Rng;
-use proto_core::wire::{AuthenticatedKeyExchange, Frame};
+use proto_core::wire::{AuthenticatedKeyExchange, BeaconMessage, Frame};
 use proto_core::{Config, Endpoint, Event, limits};
 use sim::{Link, Net, address, identity, node, target};
 use std::net::SocketAddr;
@@ -98,6 +98,41 @@ fn damaged_exchanges_from_a_peer_s_address_do_not_keep_it_out() {
         let allowed = usize::try_from(limits::SIGNATURE_CHECKS_PER_PEER * (seconds + 1)).unwrap();
         assert!(checked <= allowed + 20, "{checked} checks");
     }
+}
+
+//= spec/rate-limits.md#pp-rate-4
+//= type=test
+//# Key exchanges are limited to 5 a second for each source address, and for each node that is relayed, before any signature is checked.
+#[test]
+fn a_source_has_five_exchanges_a_second() {
+    let (mut net, counting) = pair();
+    let beacon = SocketAddr::from(([198, 51, 100, 1], 9001));
+    let config = Config { beacons: vec![beacon], ..Config::default() };
+    let crypto: &'static CryptoProvider = Box::leak(Box::new(CryptoProvider { signature: counting, ..*rust_crypto() }));
+    let mut endpoint = Endpoint::new(Arc::new(config), identity(0), crypto, [7; 32], net.now);
+    endpoint.set_node(net.now, node(0));
+    endpoint.add_static_peer(net.now, node(1), identity(1).public(), Some(address(1)), true);
+    net.hosts[0].endpoint = endpoint;
+    let mut rng = Rng::new([9; 32]);
+    let mut checks = |net: &mut Net, source: SocketAddr, relayed: bool| {
+        let before = counting.0.load(Ordering::Relaxed);
+        for _ in 0..40 {
+            let frame = damaged(&mut rng);
+            let message = BeaconMessage::RelayDeliver { sender: node(1), frame: &frame };
+            let bytes = if relayed { message.to_vec().unwrap() } else { frame };
+            net.send(source, address(0), bytes);
+        }
+        net.run_for(Duration::from_millis(6));
+        counting.0.load(Ordering::Relaxed) - before
+    };
+    let stranger = |octet| SocketAddr::from(([203, 0, 113, octet], 4000));
+    assert_eq!(checks(&mut net, stranger(1), false), 5);
+    assert_eq!(checks(&mut net, stranger(1), false), 0, "the same second");
+    assert_eq!(checks(&mut net, stranger(2), false), 5, "another address");
+    assert_eq!(checks(&mut net, beacon, true), 5, "a relayed node, whatever the beacon's own address did");
+    assert_eq!(checks(&mut net, beacon, true), 0);
+    net.run_for(Duration::from_secs(2));
+    assert_eq!(checks(&mut net, stranger(1), false), 5);
 }
 
 #[test]

@@ -180,6 +180,9 @@ fn a_reset_that_cannot_leave_is_given_up() {
     assert!(net.hosts[0].endpoint.streams().is_empty());
 }
 
+//= spec/exchange.md#pp-kex-25
+//= type=test
+//# At most 64 packets wait for a session of one peer.
 #[test]
 fn datagrams_for_a_dead_peer_do_not_wait_for_ever() {
     let mut net = Net::trusting(7, 2, Link::default());
@@ -298,6 +301,9 @@ fn refused(net: &Net, host: usize) -> usize {
 }
 
 /// Whatever one trusted peer opens, on ports that accept and ports that do not, another one finds room.
+//= spec/rate-limits.md#pp-rate-5
+//= type=test
+//# A peer holds at most 1024 streams of a port and never more than are still free there; a port holds at most 2048, the endpoint 65536.
 #[test]
 fn a_peer_cannot_take_all_of_a_port_from_others() {
     for port in [7, 1000] {

@@ -56,6 +56,21 @@ secret! {
 mod tests {
     use super::*;
 
+    //= spec/exchange.md#pp-kex-4
+    //= type=test
+    //# Shared secrets and keys are wiped from memory when they are no longer needed.
+    #[test]
+    fn whatever_holds_a_secret_wipes_it_when_dropped() {
+        fn is_wiped<T: zeroize::ZeroizeOnDrop>(_: &T) {}
+        is_wiped(&ExchangeSecret::from_bytes([1; 32]).0);
+        is_wiped(&SharedSecret::from_bytes([1; 32]).0);
+        is_wiped(&TunnelKey::from_bytes([1; 32]).0);
+        is_wiped(&ChannelKey::from_bytes([1; 32]).0);
+        is_wiped(&ed25519_dalek::SigningKey::from_bytes(&[1; 32]));
+        is_wiped(&x25519_dalek::StaticSecret::from([1; 32]));
+        is_wiped(&<aes_gcm::Aes256Gcm as aes_gcm::KeyInit>::new(&[1; 32].into()));
+    }
+
     #[test]
     fn debug_shows_no_contents() {
         assert_eq!(format!("{:?}", TunnelKey::from_bytes([0xAB; 32])), "TunnelKey(..)");

@@ -36,6 +36,9 @@ pub(super) struct Admission {
 impl Default for Admission {
     fn default() -> Self {
         Self {
+            //= spec/rate-limits.md#pp-rate-4
+            //# Key exchanges are limited to 5 a second for each source address, and for each node that is relayed, before any signature is
+            //# checked.
             sources: a_second(limits::KEY_EXCHANGE_RATE_PER_SOURCE, limits::RATE_LIMITED_SOURCES),
             own_addresses: a_second(limits::SIGNATURE_CHECKS_PER_PEER, limits::MAX_PEERS),
             elsewhere: a_second(limits::SIGNATURE_CHECKS_ELSEWHERE, 2),

@@ -306,6 +306,8 @@ impl Endpoint {
             self.send_packet_now(packet);
             return true;
         }
+        //= spec/exchange.md#pp-kex-25
+        //# At most 64 packets wait for a session of one peer.
         let room = peer.pending.len() < limits::PENDING_PER_PEER;
         if room {
             peer.pending.push_back(packet);

@@ -92,6 +92,8 @@ impl Endpoint {
         //# Node 0 means unassigned and is never dialled.
         //= spec/addressing.md#pp-addr-9
         //# The node 0xFFFFFFFF means all members of a network and never appears as the destination of a packet we send.
+        //= spec/addressing.md#pp-addr-10
+        //# Nodes 1, 2 and 3 are treated like any other node in routing.
         if node == own || node == NodeId::UNASSIGNED || node == NodeId::BROADCAST {
             return Err(DialError::InvalidTarget);
         }

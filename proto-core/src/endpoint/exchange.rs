@@ -44,6 +44,8 @@ impl Endpoint {
         if let Some(key) = self.known_key(sender) {
             return self.accept_exchange(route, bytes, &exchange, &key);
         }
+        //= spec/exchange.md#pp-kex-8
+        //# A PILA of a sender whose identity key cannot be had is dropped.
         if self.is_lookup_paused(sender) {
             // Nobody would come back for it: the answer that ends the wait was a moment ago.
             return self.drops.count("exchange_of_unknown_node");
@@ -143,6 +145,8 @@ impl Endpoint {
     /// PILK creates nothing. One that names a peer we know is answered with a PILA, rarely (data-plane section 4.3).
     pub(super) fn refuse_anonymous_exchange(&mut self, sender: NodeId, route: Route, bytes: usize) {
         self.drops.count("anonymous_exchange_refused");
+        //= spec/exchange.md#pp-kex-10
+        //# A PILK from a peer that is trusted or was asked for trust is answered with a PILA, at most every 3 seconds.
         self.handle_unknown_session(sender, route);
         let now = self.now;
         self.with_peer(sender, |peer| peer.received(now, route, bytes, Proof::Unproven));

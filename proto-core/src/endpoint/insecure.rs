@@ -217,6 +217,8 @@ impl Endpoint {
     pub(super) fn handle_anonymous_exchange(&mut self, route: Route, bytes: usize, exchange: &KeyExchange) {
         let (now, sender) = (self.now, exchange.sender);
         let identified = self.is_guarded(sender) || self.known_key(sender).is_some();
+        //= spec/exchange.md#pp-kex-9
+        //# A PILK makes no session unless the host opted for anonymous exchange.
         if !self.config.insecure.anonymous_exchange || identified {
             return self.refuse_anonymous_exchange(sender, route, bytes);
         }

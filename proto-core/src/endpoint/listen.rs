@@ -43,6 +43,8 @@ impl Endpoint {
     /// # Errors
     /// The port is in use, or it is one this endpoint serves itself (0, 1, 444, and 7 unless echo is off).
     pub fn listen(&mut self, port: u16) -> Result<(), ListenError> {
+        //= spec/ports.md#pp-port-7
+        //# A port that the endpoint serves itself cannot be listened on by the host.
         if port <= 1 || self.serves_itself(port) {
             return Err(ListenError::Reserved);
         }

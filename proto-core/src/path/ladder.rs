@@ -94,7 +94,7 @@ impl Ladder {
 
     fn direct_offset(&self) -> Option<Duration> {
         //= spec/strategy.md#pp-dial-5
-        //# Without a beacon a dial is direct only, with six sends.
+        //# Without a beacon a dial is direct only, and tries at 0, 0.25, 0.75, 1.5, 2.25 and 3.25 seconds.
         let more = || RELAY.get(self.direct_done.checked_sub(DIRECT.len())?).map(|&after| RELAY_AFTER + after);
         DIRECT.get(self.direct_done).copied().or_else(|| if self.relay_from.is_none() { more() } else { None })
     }

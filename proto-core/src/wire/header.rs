@@ -13,6 +13,8 @@ pub const HEADER_LEN: usize = 34;
 /// The only packet version.
 pub const VERSION: u8 = 1;
 /// Payload bytes of a packet at most: the length field has 16 bits.
+//= spec/segmentation.md#pp-seg-3
+//# Payloads of any size up to 65535 bytes are received.
 pub const MAX_PAYLOAD: usize = 65_535;
 
 /// Where the checksum begins; it is the last field of the header.

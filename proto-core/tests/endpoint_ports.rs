@@ -1,0 +1,121 @@
+//! Which ports a dial comes from, which ports and addresses can be used, and how many streams there are.
+
+mod raw;
+
+use core::time::Duration;
+use proto_core::endpoint::{DatagramError, DialError, ListenError};
+use proto_core::wire::{Address, Flags, SocketAddress};
+use proto_core::{Config, Event, NetworkId, NodeId, limits};
+use raw::{World, stream, target};
+use std::collections::BTreeSet;
+
+const EPHEMERAL: usize = 65_536 - 49_152;
+
+//= spec/ports.md#pp-port-1
+//= type=test
+//# Ephemeral ports are taken from 49152 to 65535.
+//= spec/ports.md#pp-port-2
+//= type=test
+//# An ephemeral port is not given to a second connection with the same remote address and port while the first exists.
+#[test]
+fn dials_come_from_all_ephemeral_ports_and_each_from_another() {
+    let mut world = World::met(Config::default());
+    let dial = |world: &mut World, to| world.ours.dial(world.now, target(0, to));
+    for _ in 0..EPHEMERAL {
+        assert!(dial(&mut world, 2000).is_ok());
+    }
+    assert_eq!(dial(&mut world, 2000), Err(DialError::TooManyStreams));
+    let ports: BTreeSet<u16> = world.ours.streams().iter().map(|stream| stream.local_port).collect();
+    assert_eq!((ports.len(), ports.first(), ports.last()), (EPHEMERAL, Some(&49_152), Some(&65_535)));
+    assert!(dial(&mut world, 2001).is_ok(), "another remote port has them all");
+}
+
+//= spec/ports.md#pp-port-3
+//= type=test
+//# The ephemeral port of an ended dial is not used toward the same remote address and port for 60 seconds.
+#[test]
+fn the_port_of_an_ended_dial_rests_for_a_minute() {
+    let mut world = World::met(Config::default());
+    let refused = |world: &mut World| {
+        let dialled = world.act(|ours, now| ours.dial(now, target(0, 2000)));
+        if let Ok(id) = dialled {
+            let (syn, _) = world.take(0).pop().unwrap();
+            world.send(0, stream(Flags::RST, (2000, syn.src_port), 0, syn.seq.0 + 1), b"");
+            assert!(world.saw(&Event::DialFailed(id, DialError::Refused)));
+            world.forget();
+        }
+        dialled.map(drop)
+    };
+    for _ in 0..EPHEMERAL {
+        assert_eq!(refused(&mut world), Ok(()));
+    }
+    world.pass(Duration::from_secs(59));
+    assert_eq!(refused(&mut world), Err(DialError::TooManyStreams));
+    world.pass(Duration::from_secs(2));
+    assert_eq!(refused(&mut world), Ok(()));
+}
+
+//= spec/ports.md#pp-port-7
+//= type=test
+//# A port that the endpoint serves itself cannot be listened on by the host.
+#[test]
+fn ports_of_the_endpoint_are_not_the_hosts() {
+    for echo in [true, false] {
+        let mut world = World::new(Config { echo, ..Config::default() }, &[]);
+        let mut listen = |port| world.ours.listen(port);
+        for port in [0, 1, 444] {
+            assert_eq!(listen(port), Err(ListenError::Reserved));
+        }
+        assert_eq!(listen(7), if echo { Err(ListenError::Reserved) } else { Ok(()) });
+        assert_eq!((listen(443), listen(445), listen(443)), (Ok(()), Ok(()), Err(ListenError::InUse)));
+    }
+}
+
+//= spec/addressing.md#pp-addr-9
+//= type=test
+//# The node 0xFFFFFFFF means all members of a network and never appears as the destination of a packet we send.
+#[test]
+fn nothing_is_sent_to_all_members_of_a_network() {
+    let mut world = World::met(Config::default());
+    for network in [0, 7] {
+        let everybody = Address { network: NetworkId(network), node: NodeId::BROADCAST };
+        let to = SocketAddress::new(everybody, 2000);
+        assert_eq!(world.act(|ours, now| ours.dial(now, to)), Err(DialError::InvalidTarget));
+        let sent = world.act(|ours, now| ours.send_datagram(now, to, 0, b"all"));
+        assert_eq!(sent, Err(DatagramError::InvalidTarget));
+        world.act(|ours, now| ours.ping(now, NodeId::BROADCAST, Duration::from_secs(1)));
+        world.pass(Duration::from_secs(5));
+        assert!(world.log.is_empty() && world.ours.peer(NodeId::BROADCAST).is_none());
+    }
+}
+
+//= spec/addressing.md#pp-addr-10
+//= type=test
+//# Nodes 1, 2 and 3 are treated like any other node in routing.
+#[test]
+fn nodes_1_2_and_3_are_like_any_other() {
+    let mut world = World::new(Config::default(), &[true; 4]);
+    world.ours.listen(1000).unwrap();
+    for peer in 0..4 {
+        world.meet(peer as usize);
+        assert!(world.dial_in(peer as usize, 5000, 1000).is_some());
+        let (_, from) = world.ours.accept(1000).unwrap();
+        assert_eq!(from, SocketAddress::new(Address::backbone(NodeId(peer + 1)), 5000));
+        world.act(|ours, now| ours.dial(now, target(peer, 2000))).unwrap();
+        assert_eq!(world.take_flags(peer as usize), [Flags::SYN]);
+    }
+}
+
+//= spec/rate-limits.md#pp-rate-5
+//= type=test
+//# A peer holds at most 1024 streams of a port and never more than are still free there; a port holds at most 2048, the endpoint 65536.
+#[test]
+fn an_endpoint_has_65536_streams_at_most() {
+    let mut world = World::met(Config::default());
+    let mut dial = |port| world.ours.dial(world.now, target(0, port));
+    for number in 0..limits::MAX_STREAMS {
+        assert!(dial(2000 + u16::try_from(number / 10_000).unwrap()).is_ok());
+    }
+    assert_eq!(limits::MAX_STREAMS, 65_536);
+    assert_eq!(dial(2100), Err(DialError::TooManyStreams));
+}
