@@ -12,5 +12,6 @@ pub mod noise;
 pub mod place;
 pub mod process;
 pub mod rendezvous;
+mod router;
 pub mod traffic;
 pub mod wait;

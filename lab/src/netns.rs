@@ -10,10 +10,12 @@
 //!   a 10.0.1.2                                 b 10.0.2.2
 //! ```
 //!
-//! A site without a NAT is a host directly on the bridge, with the address its router would have.
+//! A site without a NAT is a host directly on the bridge, with the address its router would have. Behind two NATs there is
+//! a `cgn-a` on the bridge, and `nat-a` is 100.64.1.2 behind it. What routers do with packets stands in [`crate::router`].
 
 use crate::place::Place;
 use crate::process::{self, Ended, PATIENCE};
+pub use crate::router::Access;
 use crate::traffic;
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
@@ -28,17 +30,6 @@ pub const RENDEZVOUS_SECOND: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 
 /// Set in the copy of a test that runs in a user namespace of its own.
 const INSIDE: &str = "PILOT_TEST_IN_USER_NAMESPACE";
-
-/// How a site reaches the internet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// A public address, nothing in between.
-    Open,
-    /// A router with `masquerade`: keeps ports, so every destination sees the same one.
-    Masquerade,
-    /// A router with `masquerade random,fully-random`: every destination sees another port.
-    FullyRandom,
-}
 
 /// One of the two sites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +56,22 @@ impl Site {
         }
     }
 
+    /// The carrier's router of [`Access::Double`].
+    const fn carrier(self) -> &'static str {
+        match self {
+            Self::A => "cgn-a",
+            Self::B => "cgn-b",
+        }
+    }
+
+    /// The interface of a router to this site's host.
+    const fn lan(self) -> &'static str {
+        match self {
+            Self::A => "lan-a",
+            Self::B => "lan-b",
+        }
+    }
+
     const fn number(self) -> u8 {
         match self {
             Self::A => 1,
@@ -76,10 +83,6 @@ impl Site {
     #[must_use]
     pub const fn public(self) -> Ipv4Addr {
         Ipv4Addr::new(198, 51, 100, 10 + self.number())
-    }
-
-    const fn private(self, host: u8) -> Ipv4Addr {
-        Ipv4Addr::new(10, 0, self.number(), host)
     }
 }
 
@@ -197,14 +200,33 @@ impl Lab {
     /// Makes it, each site with its way of access.
     #[must_use]
     pub fn new(a: Access, b: Access) -> Self {
+        let mut lab = Self::internet();
+        lab.connect(Site::A, a);
+        lab.connect(Site::B, b);
+        lab
+    }
+
+    /// Both sites behind the same full-cone router, which lets them reach each other only under its outside address.
+    #[must_use]
+    pub fn hairpin() -> Self {
+        let mut lab = Self::internet();
+        let (router, outside) = (Site::A.router(), Site::A.public());
+        lab.attach(router, &[outside]);
+        for site in [Site::A, Site::B] {
+            lab.join(router, site.host(), site.lan(), [10, 0, site.number()]);
+        }
+        lab.route(router, Access::FullCone, outside);
+        lab
+    }
+
+    /// The bridge and the rendezvous host.
+    fn internet() -> Self {
         let prefix = prefix();
         // Made before its content, so that what exists is removed when something fails half way.
         let mut lab = Self { prefix, names: Vec::new() };
         lab.add("net");
         lab.configure("net", &["link add br0 type bridge", "link set br0 up"]);
         lab.attach("rv", &[RENDEZVOUS, RENDEZVOUS_SECOND]);
-        lab.connect(Site::A, a);
-        lab.connect(Site::B, b);
         lab
     }
 
@@ -273,48 +295,43 @@ impl Lab {
     }
 
     fn connect(&mut self, site: Site, access: Access) {
-        let (host, router) = (site.host(), site.router());
-        let masquerade = match access {
-            Access::Open => return self.attach(host, &[site.public()]),
-            Access::Masquerade => "masquerade",
-            Access::FullyRandom => "masquerade random,fully-random",
-        };
-        self.attach(router, &[site.public()]);
-        self.add(host);
-        let (inner, outer) = (self.full(host), self.full(router));
-        let link = ["link", "add", "eth0", "netns", &inner, "type", "veth", "peer", "name", "lan", "netns", &outer];
-        process::run(ip(&link), PATIENCE).ok();
-        let (own, gateway) = (site.private(2), site.private(1));
-        self.configure(router, &[&format!("addr add {gateway}/24 dev lan"), "link set lan up"]);
-        self.configure(
-            host,
-            &[&format!("addr add {own}/24 dev eth0"), "link set eth0 up", &format!("route add default via {gateway}")],
-        );
-        self.place(router).inside(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap());
-        self.filter(router, masquerade);
+        if !access.has_router() {
+            return self.attach(site.host(), &[site.public()]);
+        }
+        if access == Access::Double {
+            self.attach(site.carrier(), &[site.public()]);
+            self.join(site.carrier(), site.router(), site.lan(), [100, 64, site.number()]);
+            self.route(site.carrier(), access, site.public());
+        } else {
+            self.attach(site.router(), &[site.public()]);
+        }
+        self.join(site.router(), site.host(), site.lan(), [10, 0, site.number()]);
+        self.route(site.router(), access, site.public());
     }
 
-    /// A home router's rules: everything may leave under the router's address, only answers may come in. What is
-    /// refused is dropped in silence: a refusal that leaves a conntrack entry would spoil the peer's own mapping.
-    fn filter(&self, router: &str, masquerade: &str) {
-        let rules = format!(
-            "table ip lab {{
-                counter refused {{ }}
-                chain input {{
-                    type filter hook input priority filter; policy accept;
-                    iifname \"eth0\" ct state new,invalid counter name refused drop
-                }}
-                chain forward {{
-                    type filter hook forward priority filter; policy accept;
-                    iifname \"eth0\" ct state new,invalid counter name refused drop
-                }}
-                chain postrouting {{
-                    type nat hook postrouting priority srcnat; policy accept;
-                    oifname \"eth0\" {masquerade}
-                }}
-            }}"
+    /// A namespace behind a router: the router is `.1`, it is `.2`.
+    fn join(&mut self, router: &str, inner: &'static str, lan: &str, network: [u8; 3]) {
+        self.add(inner);
+        let (own, outer) = (self.full(inner), self.full(router));
+        let link = ["link", "add", "eth0", "netns", &own, "type", "veth", "peer", "name", lan, "netns", &outer];
+        process::run(ip(&link), PATIENCE).ok();
+        let [gateway, address] = [1, 2].map(|host| Ipv4Addr::new(network[0], network[1], network[2], host));
+        self.configure(router, &[&format!("addr add {gateway}/24 dev {lan}"), &format!("link set {lan} up")]);
+        self.configure(
+            inner,
+            &[
+                &format!("addr add {address}/24 dev eth0"),
+                "link set eth0 up",
+                &format!("route add default via {gateway}"),
+            ],
         );
-        self.place(router).rules(&rules);
+    }
+
+    /// Makes a router of a namespace.
+    fn route(&self, router: &str, access: Access, outside: Ipv4Addr) {
+        let place = self.place(router);
+        place.inside(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap());
+        place.rules(&access.rules(outside));
     }
 }
 

@@ -107,3 +107,72 @@ fn nothing_is_left_when_a_test_panics() {
         assert!(!path.exists(), "{path:?} is left");
     });
 }
+
+#[test]
+fn a_full_cone_router_lets_everybody_in_where_somebody_went_out() {
+    with_namespaces(|| {
+        let lab = Lab::new(Access::FullCone, Access::FullyRandom);
+        let (a, [first, second]) = mapped(&lab, Site::A);
+        assert_eq!(first, second, "the same port toward two destinations");
+        let (b, _) = mapped(&lab, Site::B);
+        b.send_to(b"unsolicited", first).unwrap();
+        let (said, from) = next(&a);
+        assert_eq!((said.as_str(), from.ip()), ("unsolicited", Site::B.public().into()));
+        a.send_to(b"welcome", from).unwrap();
+        assert_eq!(next(&b), ("welcome".to_owned(), first));
+        // A port that nobody went out from stays closed.
+        let unused = SocketAddr::new(first.ip(), if first.port() == 1 { 2 } else { 1 });
+        b.send_to(b"unsolicited", unused).unwrap();
+        wait::until("the router refuses an unused port", Duration::from_secs(5), || {
+            (lab.refused(Site::A) == 1).then_some(())
+        });
+    });
+}
+
+#[test]
+fn a_sequential_router_gives_every_flow_the_next_port() {
+    with_namespaces(|| {
+        let lab = Lab::new(Access::Sequential, Access::Open);
+        let (a, [first, second]) = mapped(&lab, Site::A);
+        assert_eq!(second.port(), first.port() + 1, "{first} {second}");
+        let b = Lab::udp(&lab.site(Site::B), ANY);
+        a.send_to(b"hello", at(Site::B.public(), &b)).unwrap();
+        assert_eq!(next(&b).1, SocketAddr::new(first.ip(), second.port() + 1));
+        a.send_to(b"again", at(Site::B.public(), &b)).unwrap();
+        assert_eq!(next(&b).1, SocketAddr::new(first.ip(), second.port() + 1), "one flow keeps its port");
+        let stranger = Lab::udp(&lab.rendezvous(), RENDEZVOUS);
+        stranger.send_to(b"unsolicited", first).unwrap();
+        wait::until("the router refuses what nobody asked for", Duration::from_secs(5), || {
+            (lab.refused(Site::A) == 1).then_some(())
+        });
+    });
+}
+
+#[test]
+fn two_routers_in_a_row_look_like_one() {
+    with_namespaces(|| {
+        let lab = Lab::new(Access::Double, Access::Double);
+        let (a, [first, second]) = mapped(&lab, Site::A);
+        assert_eq!((first, first.ip()), (second, Site::A.public().into()));
+        let (b, [b_first, _]) = mapped(&lab, Site::B);
+        b.send_to(b"closed", first).unwrap();
+        a.send_to(b"punch", b_first).unwrap();
+        assert_eq!(next(&b), ("punch".to_owned(), first));
+    });
+}
+
+#[test]
+fn a_hairpin_router_brings_its_hosts_together_under_its_outside_address_only() {
+    with_namespaces(|| {
+        let lab = Lab::hairpin();
+        let (a, [first, _]) = mapped(&lab, Site::A);
+        let (b, [b_first, _]) = mapped(&lab, Site::B);
+        assert_eq!(first.ip(), b_first.ip());
+        // Straight to the inside address: nothing. Then under the outside address: through.
+        b.send_to(b"inside", at(Ipv4Addr::new(10, 0, 1, 2), &a)).unwrap();
+        b.send_to(b"hairpin", first).unwrap();
+        assert_eq!(next(&a), ("hairpin".to_owned(), b_first));
+        a.send_to(b"back", b_first).unwrap();
+        assert_eq!(next(&b), ("back".to_owned(), first));
+    });
+}
