@@ -13,10 +13,12 @@
 
 mod nat;
 mod net;
+mod oracle;
 mod rendezvous;
 mod transfer;
 
-pub use nat::{Filtering, Mapping, NatBox};
-pub use net::{Host, Link, Net, Sent, address, identity, node, target};
+pub use nat::{Filtering, Firewall, Mapping, NatBox, PortChoice, Rules};
+pub use net::{Bursts, Flapping, Host, Link, Net, Place, Sent, address, identity, node, target};
+pub use oracle::{Rung, Verdict, possible, verdict};
 pub use rendezvous::Rendezvous;
 pub use transfer::pattern;

@@ -19,6 +19,12 @@ pub struct Rendezvous {
     durable: Vec<Change>,
     /// Does not answer.
     pub down: bool,
+    /// The beacon alone does not answer.
+    pub beacon_down: bool,
+    /// Answers to `resolve` are those first given, however old.
+    pub stale: bool,
+    /// The first answer to `resolve`, by asker and node.
+    resolved: BTreeMap<(String, String), Vec<u8>>,
 }
 
 /// A datagram that the beacon sends: from, to, bytes.
@@ -35,7 +41,35 @@ impl Rendezvous {
             sessions: BTreeMap::new(),
             durable: Vec::new(),
             down: false,
+            beacon_down: false,
+            stale: false,
+            resolved: BTreeMap::new(),
         }
+    }
+
+    /// The registry answers.
+    pub(crate) const fn has_registry(&self) -> bool {
+        !self.down
+    }
+
+    /// Everything works and nothing is stale.
+    pub(crate) fn heal(&mut self) {
+        (self.down, self.beacon_down, self.stale) = (false, false, false);
+        self.resolved.clear();
+    }
+
+    /// When the beacon has something to do by itself.
+    pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
+        (!self.down).then(|| self.beacon.poll_timeout())
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Timestamp) -> Vec<FromBeacon> {
+        let mut datagrams = Vec::new();
+        let beacons = &self.beacons;
+        self.beacon.handle_timeout(now, &mut |out| {
+            datagrams.push((beacons[usize::from(out.socket)], out.to, out.bytes.to_vec()));
+        });
+        datagrams
     }
 
     /// Ends without a word and starts again with what was stored.
@@ -60,8 +94,16 @@ impl Rendezvous {
             let json = request.to_string();
             let outcome = self.registry.handle_frame(now, wall(now), session, json.as_bytes());
             self.durable.extend(outcome.changes);
-            replies.extend(u32::try_from(outcome.reply.len()).unwrap_or_default().to_be_bytes());
-            replies.extend(outcome.reply);
+            let mut reply = outcome.reply;
+            if request["type"] == "resolve" {
+                let key = (request["requester_id"].to_string(), request["node_id"].to_string());
+                let first = self.resolved.entry(key).or_insert_with(|| reply.clone());
+                if self.stale {
+                    reply.clone_from(first);
+                }
+            }
+            replies.extend(u32::try_from(reply.len()).unwrap_or_default().to_be_bytes());
+            replies.extend(reply);
             for node in outcome.notify {
                 let beacons = &self.beacons;
                 self.beacon.notify(now, node, &mut |out| {
@@ -80,6 +122,9 @@ impl Rendezvous {
         bytes: &mut [u8],
     ) -> Vec<FromBeacon> {
         let mut datagrams = Vec::new();
+        if self.down || self.beacon_down {
+            return datagrams;
+        }
         let socket = self.beacons.iter().position(|beacon| *beacon == to).unwrap_or_default();
         let beacons = &self.beacons;
         self.beacon.handle_datagram(
