@@ -3,17 +3,17 @@
 
 use crate::pipe::{Pipe, Report};
 use crate::shared::{Inner, Phase, Shared};
+use crate::sockets::Sockets;
 use crate::waiting::Waiting;
 use core::time::Duration;
 use proto_core::trust::Snapshot;
-use proto_core::{Event, Input, Sink, Timestamp, Transmit, TransmitBuf, drive};
+use proto_core::{Event, Input, Sink, SocketId, Timestamp, Transmit, TransmitBuf, drive};
 use runtime_common::clock::wall_clock_seconds;
 use runtime_common::interfaces::candidates;
 use runtime_common::{BootClock, Outbox, Queued, UdpBatch, UdpIo};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 /// Fills of the outbox before the socket is read again: acknowledgements must not wait behind a bulk transfer.
@@ -31,7 +31,7 @@ pub(crate) type TrustCallback = Box<dyn FnMut(Snapshot) + Send>;
 /// The loop of one node.
 pub(crate) struct Driver {
     shared: Arc<Shared>,
-    io: UdpIo<UdpSocket>,
+    sockets: Sockets,
     batch: UdpBatch,
     outbox: Outbox,
     pipe: Pipe,
@@ -45,8 +45,8 @@ pub(crate) struct Driver {
 #[derive(Clone, Copy, Debug, Default)]
 struct Drained {
     deadline: Option<Timestamp>,
-    /// The socket is full.
-    blocked: bool,
+    /// This socket is full.
+    blocked: Option<SocketId>,
     /// There is more to send at once.
     more: bool,
 }
@@ -60,7 +60,7 @@ impl Driver {
     ) -> Self {
         Self {
             shared,
-            io,
+            sockets: Sockets::new(io),
             batch: UdpBatch::new(),
             outbox: Outbox::new(),
             pipe,
@@ -100,13 +100,10 @@ impl Driver {
         }
     }
 
-    /// Takes one batch from the socket. `true` when there may be more.
+    /// Takes one batch from the sockets. `true` when there may be more.
     fn receive(&mut self) -> io::Result<bool> {
-        let (io, batch) = (&self.io, &mut self.batch);
-        match io.socket().try_io(Interest::READABLE, || io.receive(batch)) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error),
+        if !self.sockets.receive(&mut self.batch)? {
+            return Ok(false);
         }
         for received in self.batch.received() {
             // Locked per buffer: what one system call brings may take milliseconds to decrypt.
@@ -125,13 +122,16 @@ impl Driver {
         for _ in 0..ROUNDS {
             let (deadline, full) = self.collect();
             self.carry_out_pipe_commands();
-            let (io, outbox) = (&self.io, &mut self.outbox);
-            let queued = outbox.flush(
-                |_| Some(io),
-                |io, transmit, bytes| io.socket().try_io(Interest::WRITABLE, || io.send(transmit, bytes)),
-            )?;
-            drained = Drained { deadline, blocked: matches!(queued, Queued::Behind(_)), more: full };
-            if drained.blocked {
+            let (sockets, outbox) = (&self.sockets, &mut self.outbox);
+            let queued = outbox.flush(|via| sockets.find(via), Sockets::send)?;
+            let blocked = match queued {
+                Queued::Nothing => None,
+                Queued::Behind(socket) => Some(socket),
+            };
+            drained = Drained { deadline, blocked, more: full };
+            // After what was to leave through sockets that are closed now.
+            drained.more |= self.carry_out_socket_commands();
+            if drained.blocked.is_some() {
                 drained.more = false;
             }
             if !drained.more {
@@ -149,7 +149,8 @@ impl Driver {
         if endpoint.poll_timeout().is_some_and(|(deadline, _)| deadline <= now) {
             endpoint.handle_timeout(now);
         }
-        let mut sink = LoopSink { outbox: &mut self.outbox, max_segments: self.io.max_segments(), waiting };
+        let mut sink =
+            LoopSink { outbox: &mut self.outbox, max_segments: self.sockets.first().max_segments(), waiting };
         let deadline = drive(endpoint, now, &mut sink);
         let trust = core::mem::take(&mut guard.waiting.trust_changed).then(|| guard.endpoint.trust_snapshot());
         let news = guard.waiting.take_news();
@@ -172,6 +173,16 @@ impl Driver {
         }
     }
 
+    /// Whether the endpoint was told something.
+    fn carry_out_socket_commands(&mut self) -> bool {
+        let commands = core::mem::take(&mut self.shared.lock().waiting.sockets);
+        let opened: Vec<_> = commands.into_iter().filter_map(|command| self.sockets.command(command)).collect();
+        for sockets in &opened {
+            self.input(Input::SocketsOpened(sockets));
+        }
+        !opened.is_empty()
+    }
+
     fn input(&self, input: Input<'_>) {
         // The loop drains the endpoint before it waits again, but an input may come after that.
         self.shared.command(|inner, now| inner.endpoint.handle_input(now, input));
@@ -182,8 +193,7 @@ impl Driver {
         let pause = deadline.saturating_since(BootClock::now());
         let report = tokio::select! {
             () = self.shared.command_given() => None,
-            _ = self.io.socket().readable() => None,
-            _ = self.io.socket().writable(), if drained.blocked => None,
+            () = self.sockets.ready(drained.blocked) => None,
             report = self.pipe.next() => Some(report),
             () = tokio::time::sleep(pause) => None,
         };
@@ -204,7 +214,7 @@ impl Driver {
         let first = self.next_housekeeping == Timestamp::ZERO;
         self.next_housekeeping = now + HOUSEKEEPING;
         self.input(Input::WallClock(wall_clock_seconds()));
-        let found = candidates(self.io.local_address()).unwrap_or_default();
+        let found = candidates(self.sockets.first().local_address()).unwrap_or_default();
         let moved = found != self.candidates;
         if moved {
             self.input(Input::LocalAddresses(&found));

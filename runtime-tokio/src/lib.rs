@@ -43,6 +43,7 @@ mod listener;
 mod node;
 mod pipe;
 mod shared;
+mod sockets;
 mod split;
 mod stream;
 mod target;

@@ -2,6 +2,7 @@
 
 use crate::datagram::{Datagram, UNCLAIMED};
 use crate::pipe::PipeCommand;
+use crate::sockets::SocketCommand;
 use core::task::{Context, Waker};
 use proto_core::endpoint::{CloseReason, DialError, Event, Outcome};
 use proto_core::ids::{RequestId, StreamId};
@@ -18,6 +19,7 @@ pub(crate) struct Waiting {
     pub(crate) requests: BTreeMap<RequestId, oneshot::Sender<Outcome>>,
     pub(crate) datagrams: BTreeMap<u16, DatagramPort>,
     pub(crate) pipe: Vec<PipeCommand>,
+    pub(crate) sockets: Vec<SocketCommand>,
     pub(crate) trust_changed: bool,
     news: News,
 }
@@ -92,6 +94,7 @@ impl Waiting {
             requests: BTreeMap::new(),
             datagrams: BTreeMap::new(),
             pipe: Vec::new(),
+            sockets: Vec::new(),
             trust_changed: false,
             news: News::default(),
         }
@@ -121,6 +124,8 @@ impl Waiting {
             Event::RegistrySend(bytes) => self.pipe.push(PipeCommand::Send(bytes)),
             Event::RegistryDisconnect => self.pipe.push(PipeCommand::Disconnect),
             Event::TrustSnapshotChanged => self.trust_changed = true,
+            Event::OpenSockets(count) => self.sockets.push(SocketCommand::Open(count)),
+            Event::CloseSockets(ids) => self.sockets.push(SocketCommand::Close(ids)),
             Event::Registered { .. }
             | Event::RegistrationFailed(_)
             | Event::Discovered(_)

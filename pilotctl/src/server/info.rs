@@ -2,7 +2,7 @@
 
 use crate::agent::Agent;
 use crate::state::insecure_warnings;
-use proto_core::endpoint::{PathKind, PeerStatus, Status, StreamStatus};
+use proto_core::endpoint::{PathKind, PeerStatus, RelayReason, Status, StreamStatus};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -175,7 +175,7 @@ fn peer(peer: &PeerStatus) -> Value {
             None => "none",
         },
         "relay": peer.path == Some(PathKind::Relay),
-        "relay_reason": peer.relay_reason,
+        "relay_reason": peer.relay_reason.map(RelayReason::sentence),
         "rtt_ms": peer.rtt.map(milliseconds),
         "trusted": peer.trusted,
     })

@@ -32,8 +32,34 @@ pub struct Config {
     pub heartbeat: Duration,
     /// What is given up of security, for closed testbeds. Default nothing.
     pub insecure: Insecure,
+    /// How far to go for a direct path. Default all the way.
+    pub ladder: Ladder,
     /// Streams.
     pub stream: StreamConfig,
+}
+
+/// What is tried for a direct path beyond punching toward the addresses that are known. The default is everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ladder {
+    /// Tell peers of ours all own addresses inside the tunnel, and try theirs: interfaces, IPv6, mapped ports.
+    pub candidates: bool,
+    /// Predict the ports of a symmetric NAT from what the beacon saw of fresh sockets, and probe where a peer predicts its own.
+    pub prediction: bool,
+    /// Look for each other with up to 256 sockets on the symmetric side and random ports on the other, for 12 s at most.
+    pub spraying: bool,
+    /// Use the ports that the router mapped on the host's request ([`super::Input::PortMapped`]).
+    pub port_mapping: bool,
+}
+
+impl Ladder {
+    /// Only synchronised punching toward what the registry and the beacon tell: for comparison with systems that stop there.
+    pub const PUNCHING_ONLY: Self = Self { candidates: false, prediction: false, spraying: false, port_mapping: false };
+}
+
+impl Default for Ladder {
+    fn default() -> Self {
+        Self { candidates: true, prediction: true, spraying: true, port_mapping: true }
+    }
 }
 
 /// What a closed testbed may give up, each by a word of its own (`spec/deviations.md`, D-4). The default gives up nothing.
@@ -76,6 +102,7 @@ impl Default for Config {
             punch_private_targets: false,
             heartbeat: Duration::from_secs(60),
             insecure: Insecure::default(),
+            ladder: Ladder::default(),
             stream: StreamConfig::default(),
         }
     }

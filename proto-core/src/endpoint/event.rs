@@ -36,6 +36,22 @@ pub enum Input<'a> {
     LocalAddresses(&'a [SocketAddr]),
     /// The host's network changed or it woke from suspend: rediscover and revalidate.
     NetworkChanged,
+    /// The router forwards what arrives at `external` to the socket `via` (NAT-PMP, PCP, UPnP), or does so still: told on every change,
+    /// and harmless to repeat. The other side of such a mapping is [`Self::PortMappingLost`].
+    PortMapped {
+        /// The socket that is mapped.
+        via: SocketId,
+        /// The address on the router's far side.
+        external: SocketAddr,
+    },
+    /// The router does not forward to the socket `via` any more.
+    PortMappingLost {
+        /// The socket that was mapped.
+        via: SocketId,
+    },
+    /// The answer to [`Event::OpenSockets`]: the new sockets, numbered by the host, each bound to a port of its own. Fewer than asked
+    /// for, or none, when the system gives no more.
+    SocketsOpened(&'a [SocketId]),
 }
 
 /// What the endpoint tells the host.
@@ -121,6 +137,11 @@ pub enum Event {
     TrustSnapshotChanged,
     /// A peer's identity key differs from the pinned one; it was refused.
     KeyMismatch(NodeId),
+    /// Open this many more UDP sockets, each on a fresh port of the same family as the first, and answer once with
+    /// [`Input::SocketsOpened`]. Never more than [`crate::limits::MAX_EXTRA_SOCKETS`] are open together.
+    OpenSockets(u16),
+    /// These sockets are not needed any more; close them.
+    CloseSockets(Vec<SocketId>),
 }
 
 /// How data reaches a peer.

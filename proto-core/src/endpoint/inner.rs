@@ -7,7 +7,7 @@ use super::streams::Streams;
 use super::timers::{TimerKind, Timers};
 use super::{Config, Event, Input, Totals, Transmit, TransmitBuf};
 use crate::crypto::{CryptoProvider, Identity};
-use crate::ids::{NodeId, RequestId};
+use crate::ids::{NodeId, RequestId, SocketId};
 use crate::limits;
 use crate::nat::{Discovery, PunchPolicy};
 use crate::rate::RateLimiter;
@@ -15,7 +15,7 @@ use crate::registry::Client;
 use crate::rng::Rng;
 use crate::time::Timestamp;
 use crate::trust::Trust;
-use crate::wire::candidate::canonical;
+use crate::wire::candidate::{Mapped, canonical};
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -47,6 +47,8 @@ pub struct Endpoint {
     /// Networks other than the backbone this node is in.
     pub(super) networks: Vec<crate::ids::NetworkId>,
     pub(super) local_addresses: Vec<SocketAddr>,
+    /// What the router forwards to each socket.
+    pub(super) mapped: BTreeMap<SocketId, Mapped>,
 
     pub(super) registry: Client,
     pub(super) awaited: BTreeMap<crate::registry::Ticket, super::registry::Awaited>,
@@ -116,6 +118,7 @@ impl Endpoint {
             public: config.public,
             networks: Vec::new(),
             local_addresses: Vec::new(),
+            mapped: BTreeMap::new(),
             awaited: BTreeMap::new(),
             peers: BTreeMap::new(),
             dirty: BTreeSet::new(),
@@ -157,6 +160,9 @@ impl Endpoint {
             }
             Input::LocalAddresses(addresses) => self.local_addresses_changed(addresses),
             Input::NetworkChanged => self.network_changed(),
+            Input::PortMapped { via, external } => self.port_mapped(via, canonical(external)),
+            Input::PortMappingLost { via } => self.port_mapping_lost(via),
+            Input::SocketsOpened(sockets) => self.sockets_opened(sockets),
         }
         self.settle();
     }

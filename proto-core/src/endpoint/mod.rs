@@ -20,6 +20,7 @@ mod peer;
 mod registry;
 mod segment;
 mod service;
+mod sockets;
 mod status;
 mod streams;
 mod timers;
@@ -27,11 +28,12 @@ mod transmit;
 mod trust;
 
 pub use command::{DatagramError, DialError, ListenError, ReadError, TrustCommand, WriteError};
-pub use config::{Config, Insecure, StreamConfig};
+pub use config::{Config, Insecure, Ladder, StreamConfig};
 pub use event::{Event, Input, Outcome, PathKind};
 pub use inner::Endpoint;
 pub use status::{PeerStatus, Status, StreamStatus, Totals};
 pub use timers::TimerKind;
 pub use transmit::{Ecn, Sink, Transmit, TransmitBuf, drive};
 
+pub use crate::path::RelayReason;
 pub use crate::stream::CloseReason;

@@ -253,7 +253,8 @@ impl Endpoint {
         let observed = self.discovery.reflexive().map(|endpoint| endpoint.0);
         let local = self.local_addresses.first().copied();
         let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        let endpoint = self.config.endpoint.or(observed).or(local).unwrap_or(unknown);
+        let endpoint =
+            self.config.endpoint.or_else(|| self.mapped_endpoint()).or(observed).or(local).unwrap_or(unknown);
         // A public IPv4 address is what the beacon sees; the registry's list is for networks it cannot see into.
         let hidden = |address: &&SocketAddr| address.is_ipv6() || Reach::of(**address) != Reach::Global;
         let lan: Vec<SocketAddr> = self.local_addresses.iter().filter(hidden).copied().collect();

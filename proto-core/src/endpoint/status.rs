@@ -5,6 +5,7 @@ use super::peer::{Peer, path_kind};
 use super::{Insecure, PathKind};
 use crate::crypto::{PublicKey, Signature};
 use crate::ids::{NetworkId, NodeId, StreamId};
+use crate::path::RelayReason;
 use crate::wire::{Address, SocketAddress};
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -44,8 +45,8 @@ pub struct PeerStatus {
     pub trusted: bool,
     /// Open streams.
     pub streams: usize,
-    /// Why the path is the relay, for a person.
-    pub relay_reason: Option<&'static str>,
+    /// Why the path is the relay.
+    pub relay_reason: Option<RelayReason>,
     /// Bytes of UDP payload sent to it.
     pub bytes_sent: u64,
     /// Bytes of UDP payload received from it.

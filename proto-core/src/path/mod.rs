@@ -14,6 +14,7 @@ mod admit;
 mod evidence;
 mod ladder;
 mod probes;
+mod reason;
 mod route;
 mod select;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use core::time::Duration;
 use evidence::Succession;
 use ladder::{Burst, Chase, Ladder};
 use probes::{Probes, Watch};
+pub use reason::RelayReason;
 pub use route::{OwnAddresses, PathAction, PathConfig, PeerAddresses, Proof, Route};
 use std::collections::VecDeque;
 use way::{Origin, Standing, Ways};
@@ -373,25 +375,25 @@ impl PathSet {
         None
     }
 
-    /// For a person: why this peer is relayed. `None` when it is not.
+    /// Why this peer is relayed. `None` when it is not.
     #[must_use]
-    pub fn relay_reason(&self) -> Option<&'static str> {
+    pub fn relay_reason(&self) -> Option<RelayReason> {
         if self.route() != Some(Route::Relay) {
             return None;
         }
         let lost = self.ways.direct().any(|w| w.standing == Standing::Silent);
         Some(if self.config.relay_only {
-            "this node is configured to use the relay only"
+            RelayReason::OwnRelayOnly
         } else if self.peer_relay_only {
             "the peer asks to be reached through the relay only"
         } else if lost {
-            "the direct path fell silent; it is tried again until it answers"
+            RelayReason::FellSilent
         } else if self.chase.as_ref().is_some_and(|c| !c.gave_up_hurrying()) {
-            "a direct path is being tried"
+            RelayReason::StillTrying
         } else if self.ways.direct().next().is_none() {
-            "no address of the peer is known that could be reached directly"
+            RelayReason::NoAddress
         } else {
-            "no answer to direct probes: a NAT or firewall between the two drops them"
+            RelayReason::NoAnswer
         })
     }
 

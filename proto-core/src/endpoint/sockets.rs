@@ -1,0 +1,41 @@
+//! The host's UDP sockets beside the first, and what the router forwards to them.
+
+use super::Event;
+use super::inner::Endpoint;
+use crate::ids::SocketId;
+use crate::limits;
+use crate::wire::candidate::{Mapped, Reach};
+use core::net::SocketAddr;
+
+impl Endpoint {
+    pub(super) fn port_mapped(&mut self, via: SocketId, external: SocketAddr) {
+        let known = self.mapped.contains_key(&via);
+        let room = known || self.mapped.len() < limits::MAX_MAPPINGS;
+        if !self.config.ladder.port_mapping || Reach::of(external) == Reach::Nowhere || !room {
+            return self.drops.count("port_mapping_unusable");
+        }
+        if self.mapped.insert(via, Mapped(external)) != Some(Mapped(external)) {
+            self.tell_endpoint();
+        }
+    }
+
+    pub(super) fn port_mapping_lost(&mut self, via: SocketId) {
+        if self.mapped.remove(&via).is_some() {
+            self.tell_endpoint();
+        }
+    }
+
+    /// What the router forwards to the first socket, where no second NAT stands before it: anybody can reach that.
+    pub(super) fn mapped_endpoint(&self) -> Option<SocketAddr> {
+        let mapped = self.mapped.get(&SocketId(0))?.0;
+        let outermost = self.discovery.reflexive().is_none_or(|seen| seen.0.ip() == mapped.ip());
+        (outermost && Reach::of(mapped) == Reach::Global).then_some(mapped)
+    }
+
+    /// Nobody waits for sockets: they are given back.
+    pub(super) fn sockets_opened(&mut self, sockets: &[SocketId]) {
+        if !sockets.is_empty() {
+            self.event(Event::CloseSockets(sockets.to_vec()));
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Why a peer is relayed, in one word for programs and one sentence for a person.
+
+/// What keeps a peer on the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RelayReason {
+    /// This node is configured for the relay only.
+    OwnRelayOnly,
+    /// The peer asks to be relayed.
+    PeerRelayOnly,
+    /// The direct path in use fell silent.
+    FellSilent,
+    /// The first attempts are not over.
+    StillTrying,
+    /// Nothing is known that could be tried.
+    NoAddress,
+    /// What was tried did not answer.
+    NoAnswer,
+    /// Both sides get another mapping for each destination, and none can be told to the other in time.
+    BothSymmetric,
+    /// One side's mappings change with the destination, and what could find them is switched off here.
+    SprayingOff,
+    /// One side's mappings change with the destination, and the search for them waits for that of another peer.
+    SprayingBusy,
+    /// One side's mappings change with the destination, and the search for them found none.
+    SprayFailed,
+}
+
+impl RelayReason {
+    /// One word for programs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OwnRelayOnly => "own-relay-only",
+            Self::PeerRelayOnly => "peer-relay-only",
+            Self::FellSilent => "fell-silent",
+            Self::StillTrying => "still-trying",
+            Self::NoAddress => "no-address",
+            Self::NoAnswer => "no-answer",
+            Self::BothSymmetric => "both-symmetric",
+            Self::SprayingOff => "spraying-off",
+            Self::SprayingBusy => "spraying-busy",
+            Self::SprayFailed => "spray-failed",
+        }
+    }
+
+    /// For a person; no full stop.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::OwnRelayOnly => "this node is configured to use the relay only",
+            Self::PeerRelayOnly => "the peer asks to be reached through the relay only",
+            Self::FellSilent => "the direct path fell silent; it is tried again until it answers",
+            Self::StillTrying => "a direct path is being tried",
+            Self::NoAddress => "no address of the peer is known that could be reached directly",
+            Self::NoAnswer => "no answer to direct probes: a NAT or firewall between the two drops them",
+            Self::BothSymmetric => {
+                "both sides are behind symmetric NATs, whose ports neither can tell the other; only a port mapping or IPv6 would help"
+            }
+            Self::SprayingOff => "one side is behind a symmetric NAT, and searching for its ports is switched off",
+            Self::SprayingBusy => {
+                "one side is behind a symmetric NAT, and the search for its ports waits until another peer's has ended"
+            }
+            Self::SprayFailed => {
+                "one side is behind a symmetric NAT, and the search for its ports found none; it is repeated after an hour"
+            }
+        }
+    }
+}
