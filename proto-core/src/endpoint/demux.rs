@@ -133,8 +133,14 @@ impl Endpoint {
         if let Some(id) = found {
             let over = self.streams.get(id).is_some_and(|stream| stream.connection.may_be_replaced_by(&segment));
             if !(opens && over) {
+                let mut delivered = false;
                 if let Some(stream) = self.streams.get_mut(id) {
+                    let before = stream.connection.acknowledged();
                     stream.connection.handle_segment(now, &segment);
+                    delivered = stream.connection.acknowledged() > before;
+                }
+                if delivered {
+                    self.with_peer(sender, |peer| peer.path.delivered());
                 }
                 if !payload.is_empty() {
                     self.with_peer(sender, |peer| peer.used(now));

@@ -319,6 +319,10 @@ impl Endpoint {
                 self.event(Event::PathChanged { node, path: route.map(path_kind) });
                 self.send_waiting(node);
                 self.wake_streams(node);
+                if route == Some(Route::Relay) {
+                    // What went by a way that is dead now is lost.
+                    self.repeat_outstanding(node);
+                }
             }
             PathAction::Unreachable => self.peer_unreachable(node),
         }

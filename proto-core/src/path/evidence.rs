@@ -15,6 +15,37 @@ const SIGNED_SPACING: Duration = Duration::from_secs(1);
 /// The way in use gets at least this long to answer, before another one that answered takes over.
 const LAST_WORD: Duration = Duration::from_millis(200);
 
+/// Questions at addresses that only frames told of, at once. A peer's two interfaces in two families, and a rebinding.
+const ASKS: u8 = 6;
+/// One more of them after this long, while the peer is used.
+const ASKS_REFILL: Duration = Duration::from_secs(5);
+
+/// What is left of the questions at addresses that only frames told of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asks {
+    left: u8,
+    refilled: Timestamp,
+}
+
+impl Asks {
+    pub(super) const fn new(now: Timestamp) -> Self {
+        Self { left: ASKS, refilled: now }
+    }
+
+    pub(super) fn refill(&mut self, now: Timestamp) {
+        if self.left < ASKS && now.saturating_since(self.refilled) >= ASKS_REFILL {
+            self.left += 1;
+            self.refilled = now;
+        }
+    }
+
+    const fn take(&mut self) -> bool {
+        let granted = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        granted
+    }
+}
+
 /// Another direct way was proven while one is in use: the one in use was asked and loses its place when it does not answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Succession {
@@ -53,32 +84,44 @@ impl PathSet {
         let recent = way.signed.is_some_and(|at| now.saturating_since(at) < SIGNED_SPACING);
         way.signed = Some(way.signed.filter(|_| recent).unwrap_or(now));
         if !recent && !way.is_proven() {
-            self.probe(now, from);
+            self.ask(now, from);
+        }
+    }
+
+    /// Probes `route` because of what came from there.
+    ///
+    //= spec/nat.md#pp-nat-20
+    //# Frames from ever new addresses make an idle endpoint ask at no more than six of them.
+    /// An address that only the frames of others told of is asked out of a small budget: two symmetric NATs show each question of one
+    /// side at yet another address, and asking there would go on for ever.
+    fn ask(&mut self, now: Timestamp, route: Route) {
+        let told = self.ways.find(route).is_some_and(|w| !w.is_chosen() && w.standing == Standing::Unproven);
+        if !told || self.asks.take() {
+            self.probe(now, route);
         }
     }
 
     fn handle_fresh(&mut self, now: Timestamp, from: Route) {
         self.unreachable = false;
-        let in_use_works = self.selected.and_then(|r| self.ways.find(r)).is_some_and(super::way::Way::is_proven);
         let Some(way) = self.ways.find_mut(from) else { return };
         way.heard = Some(now);
         let unasked = way.rtt.is_none();
         let accepted = match way.standing {
             Standing::Proven => true,
-            // Somebody may have carried the frame here, so it must not take data away from a way that works.
+            // Somebody may have carried the frame here, so it must not take data away from a way that works, nor draw it to a dead end.
             //= spec/nat.md#pp-nat-13
-            //# A frame from a new address moves no data while a path works; it is a reason to ask there.
-            Standing::Unproven => way.is_chosen() || !in_use_works,
+            //# A frame from a new address moves no data; it is a reason to ask there, and only the answer makes it a path.
+            Standing::Unproven => way.is_chosen(),
             Standing::Silent => from == Route::Relay,
         };
         if !accepted {
             if !way.attempted_within(now, ASK_SPACING) {
-                self.probe(now, from);
+                self.ask(now, from);
             }
             return;
         }
         let newly = !way.is_proven();
-        way.standing = Standing::Proven;
+        way.prove();
         if newly && unasked {
             self.probe(now, from);
         }
@@ -95,16 +138,23 @@ impl PathSet {
             way.note_rtt(rtt);
             way.heard = Some(now);
             let newly = !way.is_proven();
-            way.standing = Standing::Proven;
+            way.prove();
+            if self.selected == Some(route) {
+                self.watch = None;
+            }
             self.proven(now, route, newly);
         }
         true
     }
 
+    /// The peer acknowledged data: what leaves by the chosen way arrives.
+    pub fn delivered(&mut self) {
+        self.watch = None;
+    }
+
     /// `route` just showed that it works; `newly` when it did not count as working before.
     fn proven(&mut self, now: Timestamp, route: Route, newly: bool) {
         if self.selected == Some(route) {
-            self.watch = None;
             self.ladder = None;
             return;
         }

@@ -28,7 +28,7 @@ use crate::time::Timestamp;
 use crate::wire::candidate::{Reach, canonical};
 use core::net::SocketAddr;
 use core::time::Duration;
-use evidence::Succession;
+use evidence::{Asks, Succession};
 use ladder::{Burst, Chase, Ladder};
 use probes::{Probes, Watch};
 pub use reason::RelayReason;
@@ -75,6 +75,7 @@ pub struct PathSet {
     burst: Option<Burst>,
     watch: Option<Watch>,
     succession: Option<Succession>,
+    asks: Asks,
     probes: Probes,
     /// No task is in it twice, and at most [`MAX_TASKS`].
     tasks: VecDeque<Task>,
@@ -111,6 +112,7 @@ impl PathSet {
             burst: None,
             watch: None,
             succession: None,
+            asks: Asks::new(now),
             probes: Probes::default(),
             tasks: VecDeque::new(),
         }
@@ -214,6 +216,7 @@ impl PathSet {
     /// Application traffic (streams, datagrams) in either direction; call it before [`Self::sent`]. A peer without any for 2 minutes is not maintained.
     pub fn used(&mut self, now: Timestamp) {
         self.last_used = Some(now);
+        self.asks.refill(now);
         if self.selected == Some(Route::Relay) && self.chase.is_none() {
             self.start_chase(now);
         }
@@ -238,7 +241,8 @@ impl PathSet {
     pub fn exchange_routes(&mut self, now: Timestamp) -> Vec<Route> {
         let mut routes = self.exchange_candidates(now);
         routes.retain(|&route| {
-            let recent = self.ways.find(route).is_some_and(|w| w.attempted_within(now, ATTEMPT_SPACING));
+            let recent =
+                self.ways.find(route).is_some_and(|w| w.attempted_within(now, ATTEMPT_SPACING) || w.is_exhausted());
             !recent && self.may_send(route, PROBE_BYTES)
         });
         routes.truncate(EXCHANGE_ROUTES);
@@ -385,7 +389,7 @@ impl PathSet {
         Some(if self.config.relay_only {
             RelayReason::OwnRelayOnly
         } else if self.peer_relay_only {
-            "the peer asks to be reached through the relay only"
+            RelayReason::PeerRelayOnly
         } else if lost {
             RelayReason::FellSilent
         } else if self.chase.as_ref().is_some_and(|c| !c.gave_up_hurrying()) {

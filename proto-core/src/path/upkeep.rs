@@ -172,7 +172,7 @@ impl PathSet {
 
     /// Probes `route` unless that was just done.
     pub(super) fn attempt(&mut self, now: Timestamp, route: Route) {
-        if self.ways.find(route).is_some_and(|w| !w.attempted_within(now, ATTEMPT_SPACING)) {
+        if self.ways.find(route).is_some_and(|w| !w.attempted_within(now, ATTEMPT_SPACING) && !w.is_exhausted()) {
             self.probe(now, route);
         }
     }
@@ -187,7 +187,7 @@ impl PathSet {
 
     pub(super) fn note_attempt(&mut self, now: Timestamp, route: Route) {
         if let Some(way) = self.ways.find_mut(route) {
-            way.attempted = Some(now);
+            way.note_attempt(now);
         }
     }
 }

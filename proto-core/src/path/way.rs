@@ -33,6 +33,9 @@ pub(super) enum Origin {
     Heard,
 }
 
+/// Probes that a mere hint is worth: a burst, and two more for what it may have lost.
+const HINT_ATTEMPTS: u8 = 6;
+
 /// One way and its history.
 #[derive(Debug)]
 pub(super) struct Way {
@@ -47,6 +50,8 @@ pub(super) struct Way {
     pub(super) heard: Option<Timestamp>,
     /// The last probe or key exchange of ours.
     pub(super) attempted: Option<Timestamp>,
+    /// How many of them since it was named or proven last.
+    attempts: u8,
     pub(super) rtt: Option<Duration>,
     received: u64,
     sent: u64,
@@ -62,6 +67,7 @@ impl Way {
             signed: None,
             heard: None,
             attempted: None,
+            attempts: 0,
             rtt: None,
             received: 0,
             sent: 0,
@@ -71,6 +77,23 @@ impl Way {
     /// We chose this way ourselves; nobody can make us send there by sending.
     pub(super) fn is_chosen(&self) -> bool {
         self.origin != Origin::Heard
+    }
+
+    /// Somebody else named this address, was not borne out by an answer, and may have lied: it is tried no more until it is named again.
+    pub(super) fn is_exhausted(&self) -> bool {
+        //= spec/nat.md#pp-nat-19
+        //# An address that a punch command or a peer named is sent at most six probes for it, unless one is answered.
+        self.origin == Origin::Punch && self.standing == Standing::Unproven && self.attempts >= HINT_ATTEMPTS
+    }
+
+    pub(super) fn note_attempt(&mut self, now: Timestamp) {
+        self.attempted = Some(now);
+        self.attempts = self.attempts.saturating_add(1);
+    }
+
+    pub(super) fn prove(&mut self) {
+        self.standing = Standing::Proven;
+        self.attempts = 0;
     }
 
     pub(super) fn is_proven(&self) -> bool {
@@ -115,6 +138,7 @@ impl Way {
             (Standing::Proven, _) | (_, Origin::Configured) => 3,
             (Standing::Silent, _) => 2,
             (Standing::Unproven, Origin::Heard) => 0,
+            (Standing::Unproven, Origin::Punch) if self.is_exhausted() => 0,
             (Standing::Unproven, Origin::ResolvedLocal | Origin::ResolvedReflexive | Origin::Punch) => 1,
         }
     }
@@ -170,6 +194,9 @@ impl Ways {
         let way = self.find_mut(route)?;
         if origin != Origin::Heard && way.origin == Origin::Heard {
             way.origin = origin;
+        }
+        if origin == Origin::Punch {
+            way.attempts = 0;
         }
         Some(way)
     }

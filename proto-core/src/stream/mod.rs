@@ -317,6 +317,12 @@ impl Connection {
         self.receiver.memory() + usize::try_from(self.out.buffer.len()).unwrap_or(usize::MAX)
     }
 
+    /// Bytes that the peer acknowledged in order.
+    #[must_use]
+    pub const fn acknowledged(&self) -> u64 {
+        self.out.una
+    }
+
     /// Counters and values for display.
     #[must_use]
     pub fn status(&self) -> Status {
