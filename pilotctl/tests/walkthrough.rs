@@ -172,3 +172,34 @@ fn a_daemon_keeps_its_identity_and_refuses_a_second() {
     let after = agent.ok(&["identity", "show"]);
     assert_eq!((&after["public_key"], &after["address"]), (&before["public_key"], &before["address"]));
 }
+
+#[test]
+fn a_recorded_daemon_does_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let rendezvous = Rendezvous::start(folder.path());
+    let agent = Agent::start("recorded", &rendezvous);
+    agent.ok(&["daemon", "stop"]);
+    let file = folder.path().join("run.rec");
+    let file = file.to_str().unwrap();
+    let (code, started) = agent.run(&["daemon", "start", "--hostname", "recorded", "--record", file]);
+    assert_eq!(code, 0, "{started}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    agent.ok(&["lookup", "recorded"]);
+    agent.ok(&["daemon", "stop"]);
+
+    let output = Command::new(env!("CARGO_BIN_EXE_pilotctl")).args(["--json", "replay", file]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("Registered {"), "{text}");
+    let end: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert!(end["data"]["same"] == true && end["data"]["checkpoints"].as_u64().unwrap() > 3, "{end}");
+
+    let mut damaged = std::fs::read(file).unwrap();
+    damaged[50] ^= 1;
+    std::fs::write(file, damaged).unwrap();
+    let (code, body) = agent.run(&["replay", file]);
+    assert_eq!(code, 1, "a byte of the seed: everything random is another: {body}");
+    // A recording overwrites nothing.
+    assert_ne!(agent.run(&["daemon", "start", "--record", file]).0, 0);
+}

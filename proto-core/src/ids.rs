@@ -1,9 +1,10 @@
 //! The numbers that name things. Each is its own type, so that none can stand for another.
 
 use core::fmt;
+use serde::{Deserialize, Serialize};
 
 /// A node: one daemon, whatever networks it joined. `0` means unassigned (control-plane section 1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct NodeId(pub u32);
 
@@ -21,7 +22,7 @@ impl fmt::Display for NodeId {
 }
 
 /// A network. `0` is the backbone every node is in; 65535 is reserved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct NetworkId(pub u16);
 
@@ -39,13 +40,13 @@ impl fmt::Display for NetworkId {
 }
 
 /// One of the host's UDP sockets, by the number the host gave it. `0` is the one that always exists.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SocketId(pub u16);
 
 /// A stream of this endpoint. Never reused within the life of an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StreamId(pub u64);
 
 /// A command whose answer comes later, as an event. Never reused within the life of an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestId(pub u64);

@@ -158,6 +158,9 @@ pub const SERVICE_BUFFER: usize = 256 * 1024;
 /// What a datagram costs of [`DATAGRAM_QUEUE_BYTES`] besides its bytes: many empty ones must not crowd out other events.
 pub const DATAGRAM_EVENT_COST: usize = 128;
 
+/// Bytes of a recording that wait for the host to take them: more than anything that is done between two looks of a loop.
+pub const RECORDING_BUFFER: usize = 16 * 1024 * 1024;
+
 // stream
 /// Bytes of a stream's receive buffer before its reader proved to be fast; 1,000 slow readers cost 256 MB at most.
 pub const STREAM_INITIAL_RECEIVE_LIMIT: u64 = 256 * 1024;

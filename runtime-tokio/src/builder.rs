@@ -1,6 +1,6 @@
 //! Decides what a node needs before it runs, and brings it up. Refuses to know where settings and keys are kept.
 
-use crate::driver::{Driver, TrustCallback};
+use crate::driver::{Callbacks, Driver};
 use crate::error::StartError;
 use crate::node::Node;
 use crate::pipe::{Pipe, RegistryAddress};
@@ -36,7 +36,9 @@ pub struct Builder {
     registry_tls: RegistryTls,
     beacons: Vec<String>,
     trust: Option<Snapshot>,
-    on_trust_change: Option<TrustCallback>,
+    callbacks: Callbacks,
+    /// Bytes of a recording at most; none is made without.
+    record: Option<u64>,
 }
 
 impl Builder {
@@ -50,7 +52,8 @@ impl Builder {
             registry_tls: RegistryTls::None,
             beacons: Vec::new(),
             trust: None,
-            on_trust_change: None,
+            callbacks: Callbacks::default(),
+            record: None,
         }
     }
 
@@ -122,7 +125,18 @@ impl Builder {
     /// The node's loop waits for it, so it should return within milliseconds.
     #[must_use]
     pub fn on_trust_change(mut self, save: impl FnMut(Snapshot) + Send + 'static) -> Self {
-        self.on_trust_change = Some(Box::new(save));
+        self.callbacks.trust = Some(Box::new(save));
+        self
+    }
+
+    /// Records everything that decides what this node does, at most `limit` bytes of it, for [`proto_core::endpoint::replay`].
+    ///
+    /// `keep` appends what it is given to a file that only the node's owner may read: it holds the identity and every secret drawn.
+    /// The node's loop waits for it.
+    #[must_use]
+    pub fn record(mut self, limit: u64, keep: impl FnMut(&[u8]) + Send + 'static) -> Self {
+        self.record = Some(limit);
+        self.callbacks.recording = Some(Box::new(keep));
         self
     }
 
@@ -154,7 +168,11 @@ impl Builder {
         }
         let local = io.local_address();
         let seed = entropy::seed().map_err(StartError::Entropy)?;
-        let mut endpoint = Endpoint::new(Arc::new(self.config), self.identity, self.crypto, seed, BootClock::now());
+        let (config, now) = (Arc::new(self.config), BootClock::now());
+        let mut endpoint = match self.record {
+            Some(limit) => Endpoint::recorded(config, self.identity, self.crypto, seed, now, limit),
+            None => Endpoint::new(config, self.identity, self.crypto, seed, now),
+        };
         if let Some(snapshot) = self.trust {
             endpoint.restore_trust(snapshot);
         }
@@ -164,7 +182,7 @@ impl Builder {
             RegistryTls::Pinned(pin) => Some(pin),
         };
         let pipe = Pipe::new(self.registry.map(|authority| RegistryAddress { authority, pin }));
-        let driver = Driver::new(Arc::clone(&shared), io, pipe, self.on_trust_change);
+        let driver = Driver::new(Arc::clone(&shared), io, pipe, self.callbacks);
         tokio::spawn(driver.run());
         Ok(Node::new(Handle::new(shared), local, buffers))
     }

@@ -25,6 +25,16 @@ const HOUSEKEEPING: Duration = Duration::from_secs(10);
 /// A deadline that is due although it was just served waits this long: a mistake must not become a busy loop.
 const OVERDUE_PAUSE: Duration = Duration::from_millis(1);
 
+/// Keeps what was recorded since the last call.
+pub(crate) type RecordingCallback = Box<dyn FnMut(&[u8]) + Send>;
+
+/// What the loop hands to its host.
+#[derive(Default)]
+pub(crate) struct Callbacks {
+    pub(crate) trust: Option<TrustCallback>,
+    pub(crate) recording: Option<RecordingCallback>,
+}
+
 /// Saves the trust store.
 pub(crate) type TrustCallback = Box<dyn FnMut(Snapshot) + Send>;
 
@@ -36,7 +46,7 @@ pub(crate) struct Driver {
     outbox: Outbox,
     pipe: Pipe,
     clock: BootClock,
-    on_trust_change: Option<TrustCallback>,
+    callbacks: Callbacks,
     candidates: Vec<SocketAddr>,
     next_housekeeping: Timestamp,
 }
@@ -52,12 +62,7 @@ struct Drained {
 }
 
 impl Driver {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        io: UdpIo<UdpSocket>,
-        pipe: Pipe,
-        on_trust_change: Option<TrustCallback>,
-    ) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, io: UdpIo<UdpSocket>, pipe: Pipe, callbacks: Callbacks) -> Self {
         Self {
             shared,
             sockets: Sockets::new(io),
@@ -65,7 +70,7 @@ impl Driver {
             outbox: Outbox::new(),
             pipe,
             clock: BootClock::new(),
-            on_trust_change,
+            callbacks,
             candidates: Vec::new(),
             next_housekeeping: Timestamp::ZERO,
         }
@@ -153,11 +158,15 @@ impl Driver {
             LoopSink { outbox: &mut self.outbox, max_segments: self.sockets.first().max_segments(), waiting };
         let deadline = drive(endpoint, now, &mut sink);
         let trust = core::mem::take(&mut guard.waiting.trust_changed).then(|| guard.endpoint.trust_snapshot());
+        let recorded = guard.endpoint.take_recording();
         let news = guard.waiting.take_news();
         drop(guard);
         // Before the outbox is sent and anybody is told: nobody acts on trust that a crash would undo.
-        if let (Some(save), Some(snapshot)) = (self.on_trust_change.as_mut(), trust) {
+        if let (Some(save), Some(snapshot)) = (self.callbacks.trust.as_mut(), trust) {
             save(snapshot);
+        }
+        if let Some(keep) = self.callbacks.recording.as_mut().filter(|_| !recorded.is_empty()) {
+            keep(&recorded);
         }
         self.shared.tell(news);
         let deadline = deadline.map(|deadline| if deadline <= now { now + OVERDUE_PAUSE } else { deadline });

@@ -8,7 +8,7 @@ mod transfer;
 pub(crate) use transfer::digest_of;
 
 use crate::cli::{CliError, Kind, Result};
-use crate::state::{Settings, TrustFile};
+use crate::state::{RecordingFile, Settings, TrustFile};
 use driver::services::{EVENTS_PORT, EXCHANGE_PORT};
 use events::Broker;
 use proto_core::NodeId;
@@ -283,6 +283,10 @@ async fn start_node(settings: &Settings, identity: Identity, trust: TrustFile) -
     }
     if let Some(snapshot) = trust.load()? {
         builder = builder.trust(snapshot);
+    }
+    if let Some(path) = &settings.record {
+        let mut file = RecordingFile::create(path)?;
+        builder = builder.record(RecordingFile::LIMIT, move |bytes| file.append(bytes));
     }
     let save = move |snapshot| {
         if let Err(error) = trust.save(&snapshot) {

@@ -179,6 +179,13 @@ pub(crate) enum OfflineCommand {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Run a recorded agent again (`daemon start --record`) and show what it told and sent
+    ///
+    /// A line each, with the time in seconds; with --json an object each. Exit 1 when this build does not do what the recorded one did.
+    Replay {
+        /// The recording
+        file: PathBuf,
+    },
     /// Write manual pages
     Man {
         /// Where to
@@ -268,6 +275,9 @@ pub(crate) struct DaemonArgs {
     /// Serve the reference's clients too: at /tmp/pilot.sock, or PATH, with inbox, received files and pilot.pid in ~/.pilot
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
     pub(crate) compat_socket: Option<Option<PathBuf>>,
+    /// Record this run in a new FILE for `pilotctl replay`, 256 MB at most; it holds this agent's identity and all it says and hears
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
     /// Stay in the foreground, as `daemon run`
     #[arg(long)]
     pub(crate) foreground: bool,

@@ -6,7 +6,9 @@ use crate::agent::Agent;
 use crate::cli::args::{DaemonArgs, DaemonCommand};
 use crate::cli::{CliError, Context, Kind, Result};
 use crate::server::{IpcServer, serve};
-use crate::state::{Lock, PidFile, Settings, TrustFile, insecure_warnings, load_or_create_identity, private_dir};
+use crate::state::{
+    Lock, PidFile, Settings, TrustFile, insecure_warnings, load_or_create_identity, private_dir, recording_warning,
+};
 use driver::Driver;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -73,6 +75,7 @@ async fn start(context: &Context, arguments: &DaemonArgs) -> Result<()> {
         "socket": context.socket().display().to_string(),
         "log_file": context.paths.log().display().to_string(),
     });
+    arguments.record.iter().for_each(|path| context.output.say(&recording_warning(path)));
     if !registered {
         let message = format!("the daemon runs (process {}), but is not registered after {limit:?}", child.id());
         return Err(CliError::new(Kind::Timeout, message)
@@ -116,6 +119,7 @@ fn daemon_words(context: &Context, arguments: &DaemonArgs) -> Vec<OsString> {
     option("--endpoint", arguments.endpoint.map(|address| address.to_string().into()));
     option("--email", arguments.email.clone().map(Into::into));
     option("--admin-token-file", arguments.admin_token_file.clone().map(Into::into));
+    option("--record", arguments.record.clone().map(Into::into));
     option("--quota", Some(arguments.quota.to_string().into()));
     let flags = [
         ("--public", arguments.public),
@@ -177,6 +181,9 @@ async fn foreground(context: &Context, arguments: DaemonArgs) -> Result<()> {
     let settings = Settings::load(&arguments, &context.paths.config).await?;
     for warning in insecure_warnings(settings.insecure) {
         tracing::warn!("{warning}");
+    }
+    if let Some(path) = &settings.record {
+        tracing::warn!("{}", recording_warning(path));
     }
     let (identity, trust) = if arguments.ephemeral {
         (crate::state::new_identity()?, TrustFile::nowhere())

@@ -116,6 +116,7 @@ async fn start_agent(server: &Server, name: &str, state: PathBuf) -> Result<Agen
         quota: 1024 * 1024 * 1024,
         admin_token: None,
         compat_socket: None,
+        record: None,
     };
     Agent::start(&settings, new_identity()?, TrustFile::at(state.join("trust.json")), &state).await
 }

@@ -1,4 +1,4 @@
-//! What needs no daemon: completions, manual pages, the version.
+//! What needs no daemon: completions, replays, manual pages, the version.
 
 use crate::cli::args::{Arguments, OfflineCommand};
 use crate::cli::{Context, Result};
@@ -13,6 +13,7 @@ pub(crate) fn run(context: &Context, command: OfflineCommand) -> Result<()> {
             let script = String::from_utf8_lossy(&script).into_owned();
             context.output.result(&json!({"script": script}), || script.clone());
         }
+        OfflineCommand::Replay { file } => super::replay::run(context, &file)?,
         OfflineCommand::Man { dir } => {
             std::fs::create_dir_all(&dir)?;
             clap_mangen::generate_to(Arguments::command(), &dir)?;

@@ -16,6 +16,7 @@ mod peer;
 mod ping;
 mod pulse;
 mod rendezvous;
+mod replay;
 mod status;
 mod talk;
 mod topic;

@@ -63,6 +63,8 @@ pub(crate) struct Settings {
     pub(crate) admin_token: Option<String>,
     /// A second socket for the reference's clients; they also get `~/.pilot`.
     pub(crate) compat_socket: Option<PathBuf>,
+    /// Where to record this run.
+    pub(crate) record: Option<PathBuf>,
 }
 
 impl Settings {
@@ -110,6 +112,7 @@ impl Settings {
                 .map(|flag| CompatSocket::of_flag(flag.as_ref()))
                 .or(file.ipc.compat_socket)
                 .and_then(CompatSocket::path),
+            record: arguments.record.clone(),
             quota: file.quota.filter(|_| arguments.quota == DaemonArgs::DEFAULT_QUOTA).unwrap_or(arguments.quota),
         })
     }

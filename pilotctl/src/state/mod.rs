@@ -5,6 +5,7 @@ mod config;
 mod identity;
 mod lock;
 mod paths;
+mod recording;
 mod trust;
 
 pub(crate) use compat::PidFile;
@@ -12,6 +13,7 @@ pub(crate) use config::{Settings, insecure_warnings};
 pub(crate) use identity::{load_or_create as load_or_create_identity, new as new_identity};
 pub(crate) use lock::Lock;
 pub(crate) use paths::Paths;
+pub(crate) use recording::{RecordingFile, warning as recording_warning};
 pub(crate) use trust::TrustFile;
 
 use std::fs::{self, File, OpenOptions};

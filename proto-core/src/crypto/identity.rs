@@ -4,13 +4,14 @@ use super::provider::{CryptoProvider, SigningKey, rust_crypto};
 use core::fmt;
 use core::str::FromStr;
 use data_encoding::BASE64;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// An Ed25519 signature.
 pub type Signature = [u8; 64];
 
 /// An Ed25519 public key: what a node is known by. Text form: standard base64 with padding, as in the registry.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PublicKey(pub [u8; 32]);
 
 impl PublicKey {

@@ -3,9 +3,10 @@
 use super::CloseReason;
 use crate::ids::NodeId;
 use core::fmt;
+use serde::{Deserialize, Serialize};
 
 /// A trust command; the answer comes as [`super::Outcome::Trust`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TrustCommand {
     /// Ask a peer for trust, or approve it when it already asked.
     Request {

@@ -2,9 +2,11 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 /// Settings of one endpoint. `Config::default()` is private, encrypted and works without a registry.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Config {
     /// The beacon's UDP addresses. The first is used for discovery, punching and relay; a second port or address makes NAT classification possible.
     pub beacons: Vec<SocketAddr>,
@@ -39,7 +41,8 @@ pub struct Config {
 }
 
 /// What is tried for a direct path beyond punching toward the addresses that are known. The default is everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Ladder {
     /// Tell peers of ours all own addresses inside the tunnel, and try theirs: interfaces, IPv6, mapped ports.
     pub candidates: bool,
@@ -67,7 +70,8 @@ impl Default for Ladder {
 /// A peer that proved its identity once is never spoken to in any of these ways again while this endpoint lives, and neither is a peer in
 /// the trust store: its records name keys, and here no key is proven. So only public nodes, and peers the host itself told
 /// ([`super::Endpoint::add_peer_without_identity`]), talk like this, and whoever can send a datagram can pass for such a peer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Insecure {
     /// Exchange keys by PILK with peers whose identity nobody knows: the traffic is encrypted, for whoever was first to answer.
     pub anonymous_exchange: bool,
@@ -109,7 +113,8 @@ impl Default for Config {
 }
 
 /// Settings of streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct StreamConfig {
     /// Payload bytes of a data segment on a path of unknown MTU, 256..=4096. Default 1152 (data-plane section 5).
     pub mss: u16,

@@ -3,6 +3,7 @@
 use super::inner::Endpoint;
 use super::outbox::Packet;
 use super::peer::path_kind;
+use super::recording::{Command, Entry};
 use super::{DatagramError, Event, Outcome};
 use crate::ids::{NodeId, RequestId};
 use crate::limits;
@@ -48,6 +49,7 @@ impl Ping {
 impl Endpoint {
     /// Sends an encrypted ping; the answer is `Completed` with `Pong`, `Timeout` or `Failed`.
     pub fn ping(&mut self, now: Timestamp, node: NodeId, timeout: Duration) -> RequestId {
+        self.record(now, || Command::Ping { node, timeout }.into());
         let now = self.advance(now);
         let request = self.request_id();
         if self.reach(node).is_err() {
@@ -80,6 +82,7 @@ impl Endpoint {
         from_port: u16,
         data: &[u8],
     ) -> Result<u16, DatagramError> {
+        self.record(now, || Entry::SendDatagram { to, from_port, data });
         let now = self.advance(now);
         let own = self.node.ok_or(DatagramError::NotRegistered)?;
         let node = to.address.node;

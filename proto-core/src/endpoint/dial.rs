@@ -1,6 +1,7 @@
 //! Dialling: from a target to a stream or to a reason, within a fixed time.
 
 use super::inner::Endpoint;
+use super::recording::Command;
 use super::registry::Awaited;
 use super::streams::Owner;
 use super::timers::TimerKind;
@@ -27,6 +28,7 @@ impl Endpoint {
     /// # Errors
     /// What is wrong already now; see [`DialError`].
     pub fn dial(&mut self, now: Timestamp, remote: SocketAddress) -> Result<StreamId, DialError> {
+        self.record(now, || Command::Dial(remote).into());
         self.advance(now);
         let id = self.dial_as(remote, Owner::Host)?;
         self.with_peer(remote.address.node, |peer| peer.banished = false);

@@ -2,6 +2,7 @@
 
 use super::outbox::Outbox;
 use super::peer::Peer;
+use super::recording::{Entry, Logged};
 use super::status::Drops;
 use super::streams::Streams;
 use super::timers::{TimerKind, Timers};
@@ -85,6 +86,8 @@ pub struct Endpoint {
     pub(super) next_request: u64,
     /// Working memory of the endpoint's own services.
     pub(super) scratch: Vec<u8>,
+    /// Everything the host does, while it wants that kept.
+    pub(super) tape: Option<Box<super::recording::Tape>>,
 }
 
 /// Bytes of working memory for the endpoint's own services.
@@ -139,6 +142,7 @@ impl Endpoint {
             totals: Totals::default(),
             next_request: 0,
             scratch: vec![0; SCRATCH],
+            tape: None,
             config,
             identity,
         };
@@ -148,6 +152,7 @@ impl Endpoint {
 
     /// Takes one input. Never fails: bad bytes are counted and dropped.
     pub fn handle_input(&mut self, now: Timestamp, input: Input<'_>) {
+        self.record(now, || Entry::of_input(&input));
         let now = self.advance(now);
         match input {
             Input::Datagram { via, from, to: _, ecn: _, data } => self.handle_datagram(via, canonical(from), data),
@@ -169,6 +174,7 @@ impl Endpoint {
 
     /// Serves every deadline that is due.
     pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.record(now, || Entry::Timeout);
         let now = self.advance(now);
         // Deadlines set while serving are left to the next call: whatever a machine does, this loop ends.
         let mut due = Vec::new();
@@ -197,6 +203,7 @@ impl Endpoint {
 
     /// Writes the next datagram, or the next batch of equal ones to the same address, into `out`.
     pub fn poll_transmit(&mut self, now: Timestamp, out: &mut TransmitBuf<'_>) -> Option<Transmit> {
+        self.record(now, || Entry::PollTransmit { room: out.bytes.len(), max_segments: out.max_segments });
         self.advance(now);
         let transmit = loop {
             if let Some(transmit) = self.transmit_small(out).or_else(|| self.transmit_streams(out)) {
@@ -210,12 +217,19 @@ impl Endpoint {
         let datagrams = transmit.segment.map_or(1, |size| transmit.len.div_ceil(size.max(1)));
         self.totals.bytes_sent += transmit.len as u64;
         self.totals.packets_sent += datagrams as u64;
+        if let Some(tape) = &mut self.tape {
+            tape.note(Logged::sent(now, &transmit, out.bytes.get(..transmit.len).unwrap_or_default()));
+        }
         Some(transmit)
     }
 
     /// The next thing the host should know.
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.events.pop_front()?;
+        self.record(self.now, || Entry::PollEvent);
+        if let Some(tape) = &mut self.tape {
+            tape.note(Logged::told(self.now, &event));
+        }
         if let Event::Datagram { data, .. } = &event {
             self.datagram_bytes = self.datagram_bytes.saturating_sub(data.len() + limits::DATAGRAM_EVENT_COST);
         }

@@ -2,6 +2,7 @@
 
 use super::inner::Endpoint;
 use super::outbox::Packet;
+use super::recording::{Command, Entry};
 use super::service::Echo;
 use super::streams::{Owner, decrease};
 use super::{Event, ListenError};
@@ -43,6 +44,7 @@ impl Endpoint {
     /// # Errors
     /// The port is in use, or it is one this endpoint serves itself (0, 1, 444, and 7 unless echo is off).
     pub fn listen(&mut self, port: u16) -> Result<(), ListenError> {
+        self.record(self.now, || Command::Listen(port).into());
         //= spec/ports.md#pp-port-7
         //# A port that the endpoint serves itself cannot be listened on by the host.
         if port <= 1 || self.serves_itself(port) {
@@ -57,6 +59,7 @@ impl Endpoint {
 
     /// Stops accepting on `port`; streams not accepted yet are reset, accepted ones go on.
     pub fn unlisten(&mut self, now: Timestamp, port: u16) {
+        self.record(now, || Command::Unlisten(port).into());
         self.advance(now);
         if self.listeners.remove(&port).is_some() {
             let waiting: Vec<StreamId> = self
@@ -74,6 +77,7 @@ impl Endpoint {
 
     /// The next established stream on `port`, with the peer's address and port.
     pub fn accept(&mut self, port: u16) -> Option<(StreamId, SocketAddress)> {
+        self.record(self.now, || Entry::Accept(port));
         let listener = self.listeners.get_mut(&port)?;
         while let Some(id) = listener.queue.pop_front() {
             if let Some(stream) = self.streams.get_mut(id) {

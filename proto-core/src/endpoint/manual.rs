@@ -1,6 +1,7 @@
 //! Peers told by the host instead of a registry: for closed networks, tests and simulations.
 
 use super::inner::Endpoint;
+use super::recording::Command;
 use crate::crypto::PublicKey;
 use crate::ids::NodeId;
 use crate::time::Timestamp;
@@ -9,6 +10,7 @@ use core::net::SocketAddr;
 impl Endpoint {
     /// This node's number, when no registry gives one.
     pub fn set_node(&mut self, now: Timestamp, node: NodeId) {
+        self.record(now, || Command::SetNode(node).into());
         self.advance(now);
         self.take_node(node);
         self.settle();
@@ -34,6 +36,7 @@ impl Endpoint {
         endpoint: Option<SocketAddr>,
         trusted: bool,
     ) {
+        self.record(now, || Command::AddPeer { node, key, endpoint, trusted }.into());
         let now = self.advance(now);
         if self.ensure_peer(node).is_some() {
             self.with_peer(node, |peer| {
@@ -51,6 +54,7 @@ impl Endpoint {
 
     /// Trusts a static peer or not. Withdrawing closes its streams at once.
     pub fn set_trusted_by_host(&mut self, now: Timestamp, node: NodeId, trusted: bool) {
+        self.record(now, || Command::TrustByHost { node, trusted }.into());
         self.advance(now);
         self.with_peer(node, |peer| {
             peer.trusted_by_host = trusted;

@@ -17,6 +17,7 @@ mod listen;
 mod manual;
 mod outbox;
 mod peer;
+mod recording;
 mod registry;
 mod segment;
 mod service;
@@ -31,6 +32,7 @@ pub use command::{DatagramError, DialError, ListenError, ReadError, TrustCommand
 pub use config::{Config, Insecure, Ladder, StreamConfig};
 pub use event::{Event, Input, Outcome, PathKind};
 pub use inner::Endpoint;
+pub use recording::{Logged, RecordingError, Replayed, replay};
 pub use status::{PeerStatus, Status, StreamStatus, Totals};
 pub use timers::TimerKind;
 pub use transmit::{Ecn, Sink, Transmit, TransmitBuf, drive};

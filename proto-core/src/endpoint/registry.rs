@@ -1,6 +1,7 @@
 //! The registry session: what is asked there on whose behalf, and who hears the answer.
 
 use super::inner::Endpoint;
+use super::recording::Command;
 use super::{Config, DialError, Event, Outcome};
 use crate::crypto::Identity;
 use crate::ids::{NetworkId, NodeId, RequestId};
@@ -47,6 +48,7 @@ impl Endpoint {
     /// Sends a signed request of control-plane section 1.4; the answer is `Completed` with `Registry`, `RegistryError`,
     /// `RegistryUnavailable` or `Timeout`.
     pub fn registry_request(&mut self, now: Timestamp, request: Request) -> RequestId {
+        self.record(now, || Command::Registry(request.clone()).into());
         self.advance(now);
         let id = self.request_id();
         if let Request::SetVisibility(public) = &request {

@@ -2,6 +2,7 @@
 
 use super::dial::dial_error;
 use super::inner::Endpoint;
+use super::recording::{Command, Entry};
 use super::streams::{Owner, Stream};
 use super::timers::TimerKind;
 use super::{Event, ReadError, StreamStatus, WriteError};
@@ -23,6 +24,7 @@ impl Endpoint {
     /// # Errors
     /// [`ReadError::Blocked`] until [`Event::Readable`]; [`ReadError::Closed`] when the stream broke off.
     pub fn read(&mut self, now: Timestamp, id: StreamId, out: &mut [u8]) -> Result<usize, ReadError> {
+        self.record(now, || Entry::Read { id, room: out.len() });
         self.advance(now);
         let stream = self.streams.get_mut(id).ok_or(ReadError::Unknown)?;
         let outcome = stream.connection.read(self.now, out);
@@ -38,11 +40,9 @@ impl Endpoint {
     /// # Errors
     /// [`WriteError::Blocked`] until [`Event::Writable`]; [`WriteError::Closed`] when nothing can be written any more.
     pub fn write(&mut self, now: Timestamp, id: StreamId, data: &[u8]) -> Result<usize, WriteError> {
-        self.advance(now);
-        let stream = self.streams.get_mut(id).ok_or(WriteError::Unknown)?;
-        let outcome = stream.connection.write(self.now, data);
-        self.touch_stream(id);
-        outcome.map_err(write_error)
+        let outcome = self.write_unrecorded(now, id, |connection, now| connection.write(now, data));
+        self.record_write(now, id, data, outcome, false);
+        outcome
     }
 
     /// As [`Self::write`], sharing the bytes instead of copying them: all of `data`, or as much as there is room for. What was taken is
@@ -51,11 +51,36 @@ impl Endpoint {
     /// # Errors
     /// As [`Self::write`].
     pub fn write_chunk(&mut self, now: Timestamp, id: StreamId, data: &mut Bytes) -> Result<usize, WriteError> {
+        let offered = data.clone();
+        let outcome = self.write_unrecorded(now, id, |connection, now| connection.write_chunk(now, data));
+        self.record_write(now, id, &offered, outcome, true);
+        outcome
+    }
+
+    fn write_unrecorded(
+        &mut self,
+        now: Timestamp,
+        id: StreamId,
+        write: impl FnOnce(&mut stream::Connection, Timestamp) -> Result<usize, stream::WriteError>,
+    ) -> Result<usize, WriteError> {
         self.advance(now);
         let stream = self.streams.get_mut(id).ok_or(WriteError::Unknown)?;
-        let outcome = stream.connection.write_chunk(self.now, data);
+        let outcome = write(&mut stream.connection, self.now);
         self.touch_stream(id);
         outcome.map_err(write_error)
+    }
+
+    /// Only what was taken is kept, and whether there was more.
+    fn record_write(
+        &mut self,
+        now: Timestamp,
+        id: StreamId,
+        data: &[u8],
+        taken: Result<usize, WriteError>,
+        shared: bool,
+    ) {
+        let (taken, left) = data.split_at(taken.unwrap_or(0).min(data.len()));
+        self.record(now, || Entry::Write { id, taken, more: !left.is_empty(), shared });
     }
 
     /// No more writes. What was written is delivered, then the peer sees the end; [`Event::Finished`] tells when it was acknowledged.
@@ -65,6 +90,7 @@ impl Endpoint {
     /// # Errors
     /// The stream is gone.
     pub fn finish(&mut self, now: Timestamp, id: StreamId) -> Result<(), WriteError> {
+        self.record(now, || Command::Finish(id).into());
         self.advance(now);
         let stream = self.streams.get_mut(id).ok_or(WriteError::Unknown)?;
         let outcome = stream.connection.finish(self.now);
@@ -74,6 +100,7 @@ impl Endpoint {
 
     /// Lets go of the stream. One that is finished on both sides ends quietly; any other is reset, and the peer is told.
     pub fn reset(&mut self, now: Timestamp, id: StreamId) {
+        self.record(now, || Command::Reset(id).into());
         self.advance(now);
         self.reset_stream(id);
         self.settle();
@@ -88,6 +115,7 @@ impl Endpoint {
 
     /// Small writes leave at once (`true`) or wait for acknowledgements (`false`).
     pub fn set_no_delay(&mut self, id: StreamId, on: bool) {
+        self.record(self.now, || Command::NoDelay(id, on).into());
         if let Some(stream) = self.streams.get_mut(id) {
             stream.connection.set_no_delay(on);
         }

@@ -2,6 +2,7 @@
 
 use super::inner::Endpoint;
 use super::listen::TRUST_PORT;
+use super::recording::Command as Recorded;
 use super::registry::Awaited;
 use super::streams::Owner;
 use super::{Event, Outcome, TrustCommand};
@@ -16,6 +17,7 @@ use crate::wire::{Address, SocketAddress, TrustKind};
 impl Endpoint {
     /// Carries out a trust command; the answer is `Completed` with `Trust` or `Failed`.
     pub fn trust(&mut self, now: Timestamp, command: TrustCommand) -> RequestId {
+        self.record(now, || Recorded::Trust(command.clone()).into());
         let now = self.advance(now);
         let id = self.request_id();
         let command = match command {
@@ -48,6 +50,7 @@ impl Endpoint {
 
     /// Loads what an earlier run saved. To be called before the first input.
     pub fn restore_trust(&mut self, snapshot: Snapshot) {
+        self.record(self.now, || Recorded::RestoreTrust(snapshot.clone()).into());
         self.trust.restore(snapshot);
         self.settle();
     }

@@ -7,10 +7,11 @@ use crate::crypto::{Identity, PublicKey};
 use crate::ids::{NetworkId, NodeId};
 use core::net::SocketAddr;
 use data_encoding::BASE64;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// What an agent asks its registry. This node's number, the type and the signature are added by [`Request::to_json`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
     /// Become known, or tell a new endpoint. Same key, same node number.
     Register(Registration),
@@ -99,7 +100,7 @@ pub enum Request {
 }
 
 /// What a node tells about itself when it registers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
     /// The endpoint others shall reach it at.
     pub listen_addr: SocketAddr,

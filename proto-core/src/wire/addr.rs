@@ -3,9 +3,10 @@
 use crate::ids::{NetworkId, NodeId};
 use core::fmt;
 use core::str::FromStr;
+use serde::{Deserialize, Serialize};
 
 /// A node in a network. Text form `N:NNNN.HHHH.LLLL`: the network in decimal and in hex, then the node's two halves in hex.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Address {
     /// The network, `0` for the backbone.
@@ -107,7 +108,7 @@ impl FromStr for Address {
 }
 
 /// A port of a node in a network; text form `ADDRESS:PORT`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct SocketAddress {
     /// The node and network.
