@@ -249,6 +249,31 @@ fn only_configured_beacons_are_believed_and_frames_never_loop() {
     assert_eq!(world.relay(A, 2), None, "old gossip is forgotten");
 }
 
+//= spec/relay.md#pp-relay-11
+//= type=test
+//# Gossip is sent every 10 seconds and forgotten after 90 seconds.
+#[test]
+fn gossip_is_sent_every_10_seconds_and_believed_for_90() {
+    const PEER: &str = "192.0.2.50:9001";
+    let mut world = World::new(BeaconConfig { peers: vec![addr(PEER)], ..BeaconConfig::default() });
+    let told = |world: &mut World| {
+        let mut told = 0;
+        world.beacon.handle_timeout(world.now, &mut |_| told += 1);
+        told
+    };
+    assert_eq!(told(&mut world), 1);
+    let gossip = [vec![7, 0, 0, 0, 9, 0, 1], 2_u32.to_be_bytes().to_vec()].concat();
+    world.receive(0, PEER, gossip);
+    for second in 1..90 {
+        world.pass(1);
+        assert_eq!(told(&mut world), u32::from(second % 10 == 0), "after {second} seconds");
+        world.discover(1, A);
+        assert_eq!(world.relay(A, 2), Some(addr(PEER)), "after {second} seconds");
+    }
+    world.pass(1);
+    assert_eq!(world.relay(A, 2), None, "after 90 seconds");
+}
+
 proptest! {
     /// Whatever comes: no panic, at most two short datagrams or one that is not longer, nothing remembered of strangers.
     #[test]

@@ -102,3 +102,21 @@ impl Builder {
         Server::start(self).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    //= spec/registry.md#pp-reg-5
+    //= type=test
+    //# The registry listens on TCP port 9000 by default.
+    //= spec/relay.md#pp-relay-19
+    //= type=test
+    //# The beacon listens on UDP port 9001 by default.
+    #[test]
+    fn default_ports_are_9000_and_9001() {
+        let server = Server::builder();
+        assert_eq!(server.registry_listen.port(), 9000);
+        assert_eq!(server.beacon_listen.first().map(SocketAddr::port), Some(9001));
+    }
+}

@@ -239,6 +239,8 @@ impl Endpoint {
                 self.event(Event::Discovered(observed.map(|endpoint| endpoint.0)));
                 self.tell_endpoint();
             }
+            //= spec/nat.md#pp-nat-6
+            //# A changed own endpoint is registered again, and every direct path is asked for proof.
             DiscoveryEvent::EndpointChanged { .. } => {
                 self.tell_endpoint();
                 self.own_endpoint_changed();

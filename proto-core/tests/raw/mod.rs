@@ -43,6 +43,8 @@ pub struct Raw {
     pub answers_pings: bool,
     /// Takes up key exchanges and answers them.
     pub alive: bool,
+    /// Reached and heard through the beacon only.
+    pub relayed: bool,
     /// Packets of our endpoint.
     pub got: Vec<(Header, Vec<u8>)>,
 }
@@ -132,6 +134,7 @@ impl World {
                 rng: Rng::new([number ^ 0x55; 32]),
                 answers_pings: true,
                 alive: true,
+                relayed: false,
                 got: Vec::new(),
             });
         }
@@ -235,7 +238,10 @@ impl World {
 
     fn deliver(&mut self, to: SocketAddr, bytes: &[u8]) {
         let key = Identity::from_seed([99; 32]).public();
-        let Some(raw) = self.peers.iter_mut().find(|peer| peer.address == to && peer.alive) else { return };
+        let relayed = to == BEACON && bytes.first() == Some(&5);
+        let bytes = if relayed { &bytes[9..] } else { bytes };
+        let is_meant = |peer: &&mut Raw| peer.relayed == relayed && (relayed || peer.address == to);
+        let Some(raw) = self.peers.iter_mut().filter(|peer| peer.alive).find(is_meant) else { return };
         if bytes.starts_with(&PILA) {
             let Ok(Frame::AuthenticatedKeyExchange(exchange)) = Frame::parse(bytes) else { panic!("not a PILA") };
             let mut context = Context { crypto: rust_crypto(), identity: &raw.identity, rng: &mut raw.rng };
@@ -271,8 +277,10 @@ impl World {
             }
         }
         let any = !frames.is_empty();
-        for mut data in frames {
-            let from = self.peers[peer].address;
+        for frame in frames {
+            let Raw { node, address, relayed, .. } = self.peers[peer];
+            let wrapped = || BeaconMessage::RelayDeliver { sender: node, frame: &frame }.to_vec().unwrap();
+            let (from, mut data) = if relayed { (BEACON, wrapped()) } else { (address, frame) };
             let input = Input::Datagram { via: SocketId(0), from, to: None, ecn: None, data: &mut data };
             self.ours.handle_input(self.now, input);
         }

@@ -38,6 +38,8 @@ impl Client {
             lan_addrs,
             hostname: self.config.hostname.clone(),
             owner: self.config.owner.clone(),
+            //= spec/versioning.md#pp-ver-5
+            //# The registry is told the program's version.
             version: self.config.version.clone(),
             relay_only: self.config.relay_only,
         };

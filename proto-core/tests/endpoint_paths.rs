@@ -1,0 +1,110 @@
+//! Ways to a peer: what is tried while it is relayed, and after the own address changed.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
+mod raw;
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use proto_core::registry::codec;
+use proto_core::wire::{BeaconMessage, Header, Protocol};
+use proto_core::{Config, Event, Input, NodeId};
+use raw::{BEACON, World, address, target};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn with_beacon() -> Config {
+    Config { beacons: vec![BEACON], ..Config::default() }
+}
+
+/// Seconds, from now on, at which our endpoint sent something to `to`.
+fn seconds(world: &World, began: proto_core::Timestamp, to: SocketAddr) -> Vec<u64> {
+    let mut seconds: Vec<u64> = world
+        .log
+        .iter()
+        .filter(|sent| sent.to == to && sent.at >= began)
+        .map(|sent| sent.at.saturating_since(began).as_secs())
+        .collect();
+    seconds.dedup();
+    seconds
+}
+
+//= spec/strategy.md#pp-dial-7
+//= type=test
+//# A relayed peer is tried directly again every 30 seconds while there is traffic.
+#[test]
+fn a_relayed_peer_is_tried_directly_every_30_seconds_of_traffic() {
+    let mut world = World::new(with_beacon(), &[true]);
+    world.peers[0].relayed = true;
+    world.act(|ours, now| ours.ping(now, NodeId(1), SECOND * 5));
+    world.pass(SECOND * 10);
+    assert!(world.peers[0].tunnel.is_established());
+    let began = world.now;
+    for _ in 0..200 {
+        assert!(world.act(|ours, now| ours.send_datagram(now, target(0, 2000), 0, b"traffic")).is_ok());
+        world.pass(SECOND);
+    }
+    let tries = seconds(&world, began, address(0));
+    // Beside these, a way that was not heard of for long is tried with the traffic.
+    let first = tries[0];
+    assert!((0..6).all(|number| tries.contains(&(first + 30 * number))), "{tries:?}");
+    assert!(first <= 30 && tries.len() <= 12, "{tries:?}");
+    world.pass(SECOND * 300);
+    let began = world.now;
+    world.pass(SECOND * 300);
+    assert!(seconds(&world, began, address(0)).is_empty(), "without traffic there is nothing to move");
+}
+
+/// Registry and beacon answer, the latter with `seen`, for so many seconds; gives what the registry was told.
+fn served(world: &mut World, seen: SocketAddr, seconds: u32) -> Vec<String> {
+    let mut told = Vec::new();
+    for _ in 0..seconds * 10 {
+        let asked = world.log.iter().any(|sent| sent.to == BEACON && [1, 8].contains(&sent.bytes[0]));
+        world.log.clear();
+        for event in core::mem::take(&mut world.events) {
+            if event == Event::RegistryConnect {
+                world.act(|ours, now| ours.handle_input(now, Input::RegistryConnected));
+            } else if let Event::RegistrySend(frame) = event {
+                told.push(String::from_utf8_lossy(&frame).into_owned());
+                let reply = codec::encode(&serde_json::json!({"type": "register_ok", "node_id": 100}));
+                world.act(|ours, now| ours.handle_input(now, Input::RegistryData(&reply)));
+            }
+        }
+        if asked {
+            world.datagram(BEACON, BeaconMessage::DiscoverReply(seen).to_vec().unwrap());
+        }
+        world.pass(SECOND / 10);
+    }
+    told
+}
+
+//= spec/nat.md#pp-nat-6
+//= type=test
+//# A changed own endpoint is registered again, and every direct path is asked for proof.
+#[test]
+fn a_changed_own_endpoint_is_registered_and_direct_paths_are_proven_again() {
+    let (first, other) = (SocketAddr::from(([203, 0, 113, 1], 4000)), SocketAddr::from(([203, 0, 113, 2], 5000)));
+    for (now_seen, changed) in [(first, false), (other, true)] {
+        let mut world = World::new(Config { registry: true, ..with_beacon() }, &[true]);
+        world.pump();
+        let registers = |told: &[String], at: SocketAddr| {
+            told.iter().any(|request| request.contains("\"register\"") && request.contains(&at.to_string()))
+        };
+        assert!(registers(&served(&mut world, first, 5), first));
+        let pila = world.exchange(0);
+        world.datagram(address(0), pila);
+        served(&mut world, first, 10);
+        assert!(world.peers[0].tunnel.is_established());
+        assert!(world.act(|ours, now| ours.send_datagram(now, target(0, 2000), 0, b"traffic")).is_ok());
+
+        // The beacon is asked again, and whoever answers meanwhile need not prove the path for that alone.
+        world.act(|ours, now| ours.handle_input(now, Input::NetworkChanged));
+        world.pass(SECOND);
+        world.peers[0].answers_pings = false;
+        let told = served(&mut world, now_seen, 10);
+        assert_eq!(registers(&told, other), changed);
+        let is_probe = |header: &Header| header.protocol == Protocol::Control && header.dst_port == 0;
+        let proofs = world.take(0).iter().filter(|(header, nonce)| is_probe(header) && nonce.len() == 8).count();
+        assert_eq!(proofs > 0, changed, "{proofs}");
+    }
+}
