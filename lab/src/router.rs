@@ -70,14 +70,14 @@ fn answers_only(source: &str) -> String {
     )
 }
 
-/// The kernel begins at a random port when it has to choose, so the ports are counted out here.
+/// The kernel begins at a random port when it has to choose, so the ports of UDP are counted out here.
 fn sequential(outside: Ipv4Addr) -> String {
     let (first, count) = SEQUENTIAL;
     let mut rule = format!("meta l4proto udp snat to {outside} : numgen inc mod {count} map {{ ");
     for step in 0..count {
         let _ = write!(rule, "{step} : {}, ", first + step);
     }
-    rule + "}"
+    rule + "}\n oifname \"eth0\" masquerade"
 }
 
 /// A port that an inside host has sent from is its own, for everybody, from inside too (hairpinning, RFC 4787 REQ-9). Inside hosts do not

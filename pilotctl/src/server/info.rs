@@ -175,6 +175,7 @@ fn peer(peer: &PeerStatus) -> Value {
             None => "none",
         },
         "relay": peer.path == Some(PathKind::Relay),
+        "relay_reason_code": peer.relay_reason.map(RelayReason::name),
         "relay_reason": peer.relay_reason.map(RelayReason::sentence),
         "rtt_ms": peer.rtt.map(milliseconds),
         "trusted": peer.trusted,
