@@ -144,6 +144,8 @@ impl KeyAgreement for RustCrypto {
         let shared = secret.diffie_hellman(&x25519_dalek::PublicKey::from(*peer));
         //= spec/exchange.md#pp-kex-1
         //# The shared secret is X25519 of the own private and the peer's public key.
+        //= spec/exchange.md#pp-kex-27
+        //# A peer's X25519 public key is read as RFC 7748 section 5 says: its highest bit is ignored, and values of the prime and above are reduced.
         //= spec/exchange.md#pp-kex-2
         //# An all-zero shared secret is refused.
         shared.was_contributory().then(|| SharedSecret::from_bytes(*shared.as_bytes()))
