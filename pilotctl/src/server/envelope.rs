@@ -10,7 +10,7 @@ use proto_core::NodeId;
 use proto_core::crypto::{PublicKey, rust_crypto};
 use proto_core::ids::NetworkId;
 use proto_core::registry::{Lookup, Request as Registry};
-use proto_core::wire::Address;
+use proto_core::wire::{Address, base64};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -82,8 +82,7 @@ async fn judge(agent: &Agent, wanted: &ToVerify) -> Result<Value, String> {
     if now().abs_diff(time) > skew {
         return Err(format!("reqsig: envelope timestamp outside \u{b1}{skew}s window"));
     }
-    let signature = BASE64.decode(wanted.signature.as_bytes()).ok().and_then(|bytes| <[u8; 64]>::try_from(bytes).ok());
-    let signature = signature.ok_or("reqsig: signature is not base64 of 64 bytes")?;
+    let signature = base64::decode(&wanted.signature).ok_or("reqsig: signature is not base64 of 64 bytes")?;
     let pinned = agent.trusted().into_iter().find(|entry| entry.node == address.node);
     let trusted = pinned.is_some();
     let record = match &pinned {

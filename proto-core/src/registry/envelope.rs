@@ -3,6 +3,7 @@
 //! Refuses to know the time and which stamps were seen before; client and server share it.
 
 use crate::crypto::{Identity, PublicKey, Signature, rust_crypto};
+use crate::wire::base64;
 use core::fmt::{self, Write as _};
 use data_encoding::{BASE64, HEXLOWER};
 use serde_json::{Map, Value};
@@ -73,7 +74,7 @@ impl Envelope {
         let millis = request.get(TS).and_then(Value::as_u64).ok_or(Malformed)?;
         let nonce = HEXLOWER.decode(text(NONCE)?.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
         let nonce = u64::from_be_bytes(nonce.ok_or(Malformed)?);
-        let signature = BASE64.decode(text(ENVELOPE)?.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+        let signature = base64::decode(text(ENVELOPE)?);
         Ok(Some(Self {
             stamp: Stamp { millis, nonce },
             body_hash: text(BODY_HASH)?.to_owned(),

@@ -7,6 +7,7 @@
 #![warn(clippy::indexing_slicing)]
 
 pub mod addr;
+pub mod base64;
 pub mod beacon;
 mod bytes;
 pub mod candidate;

@@ -1,6 +1,6 @@
 //! Trust messages: one JSON object on a stream to port 444 (control-plane section 3). Knows the seven fields, not what trust is.
 
-use super::{EmitError, ParseError};
+use super::{EmitError, ParseError, base64};
 use crate::ids::NodeId;
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
@@ -118,6 +118,5 @@ fn decode<const N: usize>(text: &str) -> Result<Option<[u8; N]>, ParseError> {
     if text.is_empty() {
         return Ok(None);
     }
-    let bytes = BASE64.decode(text.as_bytes()).map_err(|_| ParseError::Malformed)?;
-    bytes.try_into().map(Some).map_err(|_| ParseError::Malformed)
+    base64::decode(text).map(Some).ok_or(ParseError::Malformed)
 }

@@ -1,11 +1,11 @@
 //! Decides whether a signature in a request belongs to a key, and how keys are kept. Refuses to know who owns them.
 
-use data_encoding::BASE64;
 use proto_core::crypto::{PublicKey, rust_crypto};
+use proto_core::wire::base64;
 
 /// The base64 `signature` over `message` is `key`'s.
 pub(super) fn verifies(key: &PublicKey, message: &str, signature: &str) -> bool {
-    let signature = BASE64.decode(signature.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+    let signature = base64::decode(signature);
     signature.is_some_and(|signature| key.verify_strict(rust_crypto(), message.as_bytes(), &signature))
 }
 
