@@ -120,7 +120,7 @@ pub struct StreamConfig {
     pub mss: u16,
     /// Payload bytes of a data segment to a peer of ours on the same host (loopback), up to what it accepts. Default 8832.
     pub loopback_mss: u16,
-    /// Receive buffer at most, bytes. Default 8 MiB: 1 Gbit/s over 50 ms.
+    /// Receive buffer at most, bytes; 8192 or more, as the draft's window counts units of 4096. Default 8 MiB: 1 Gbit/s over 50 ms.
     pub receive_buffer: usize,
     /// Send buffer at most, bytes. Default 8 MiB.
     pub send_buffer: usize,

@@ -55,7 +55,7 @@ pub struct Params {
     pub mss: u16,
     /// Payload bytes of a data segment that the peer may send, told to peers of ours.
     pub max_segment_accepted: u16,
-    /// Receive buffer at most, bytes.
+    /// Receive buffer at most, bytes; 8192 or more, as the draft's window counts units of 4096.
     pub receive_buffer: usize,
     /// Send buffer at most, bytes.
     pub send_buffer: usize,
