@@ -120,6 +120,20 @@ fn a_silent_peer_is_sent_a_fin() {
     assert_eq!(script.closed(), Some(CloseReason::IdleTimeout));
 }
 
+//= spec/keepalive.md#pp-ka-7
+//= type=test
+//# An idle timeout with data that was not acknowledged closes with RST, as a FIN would say that all of it was sent.
+#[test]
+fn a_silent_peer_that_lacks_data_is_sent_a_reset() {
+    let mut script = Script::dialled(params(), 512);
+    script.wait(Duration::from_secs(100));
+    assert_eq!(script.ours.write(script.now, b"never acknowledged"), Ok(18));
+    let sent = script.wait(Duration::from_secs(21));
+    assert!(sent.last().is_some_and(|(_, p)| p.is(Flags::RST)), "{sent:?}");
+    assert!(!sent.iter().any(|(_, p)| p.is(Flags::FIN)));
+    assert_eq!(script.closed(), Some(CloseReason::IdleTimeout));
+}
+
 //= spec/session.md#pp-ses-20
 //= type=test
 //# TIME_WAIT lasts 10 seconds.

@@ -137,14 +137,17 @@ impl Connection {
     //# A connection whose peer was silent for 120 seconds is closed.
     //= spec/keepalive.md#pp-ka-4
     //# An idle timeout closes with FIN.
+    //= spec/keepalive.md#pp-ka-7
+    //# An idle timeout with data that was not acknowledged closes with RST, as a FIN would say that all of it was sent.
     pub(super) fn on_idle_timer(&mut self, now: Timestamp) {
         match self.state {
-            State::Established => {
-                self.out.clear();
+            State::Established if self.out.buffer.len() == 0 => {
                 self.end(CloseReason::IdleTimeout);
                 self.start_fin(now);
             }
-            State::SynSent | State::SynReceived | State::FinWait => self.abort(CloseReason::IdleTimeout),
+            State::SynSent | State::SynReceived | State::Established | State::FinWait => {
+                self.abort(CloseReason::IdleTimeout);
+            }
             State::TimeWait | State::Lingering | State::Closed => {}
         }
     }
