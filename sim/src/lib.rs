@@ -14,6 +14,7 @@
 mod nat;
 mod net;
 mod oracle;
+pub mod population;
 mod rendezvous;
 mod transfer;
 
