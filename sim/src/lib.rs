@@ -16,6 +16,7 @@ mod net;
 mod oracle;
 pub mod population;
 mod rendezvous;
+pub mod scenario;
 mod transfer;
 
 pub use nat::{Filtering, Firewall, Mapping, NatBox, PortChoice, Rules};
