@@ -11,6 +11,7 @@
     reason = "a simulation that cannot go on is a failed test"
 )]
 
+mod gateway;
 mod nat;
 mod net;
 mod oracle;
@@ -19,6 +20,7 @@ mod rendezvous;
 pub mod scenario;
 mod transfer;
 
+pub use gateway::GatewayModel;
 pub use nat::{Filtering, Firewall, Mapping, NatBox, PortChoice, Rules};
 pub use net::{Bursts, Flapping, Host, Link, Net, Place, Sent, address, identity, node, target};
 pub use oracle::{Rung, Verdict, possible, verdict};

@@ -8,6 +8,8 @@ use std::fmt;
 pub const ENFORCED: &[&str] = &[
     "ACK", "ADDR", "CC", "CHAN", "DGRAM", "DIAL", "FLOW", "FRAME", "ID", "IPC", "KA", "KEX", "MTU", "NAGLE", "NAT",
     "NONCE", "PKT", "PORT", "PRIV", "RATE", "REG", "REL", "RELAY", "SACK", "SEG", "SES", "SVC", "TRUST", "VER",
+    "ACK", "ADDR", "CC", "CHAN", "DGRAM", "DIAL", "FLOW", "FRAME", "KA", "KEX", "MTU", "NAGLE", "NAT", "NONCE", "PKT",
+    "PMAP", "PRIV", "RATE", "REG", "REL", "RELAY", "SACK", "SES", "TRUST", "VER",
 ];
 
 /// Of the SHOULDs of a subject at least so many of a hundred are covered.
