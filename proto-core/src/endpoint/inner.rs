@@ -10,7 +10,7 @@ use super::{Config, Event, Input, Totals, Transmit, TransmitBuf};
 use crate::crypto::{CryptoProvider, Identity};
 use crate::ids::{NodeId, RequestId, SocketId};
 use crate::limits;
-use crate::nat::{Discovery, PunchPolicy};
+use crate::nat::{Discovery, PortMapper, PunchPolicy};
 use crate::rate::RateLimiter;
 use crate::registry::Client;
 use crate::rng::Rng;
@@ -57,6 +57,7 @@ pub struct Endpoint {
     /// The first round of discovery ended.
     pub(super) discovered: bool,
     pub(super) punches: PunchPolicy,
+    pub(super) portmap: PortMapper,
     pub(super) trust: Trust,
 
     pub(super) peers: BTreeMap<NodeId, Peer>,
@@ -110,6 +111,7 @@ impl Endpoint {
             registry: super::registry::client(&config, &identity, rng.fork()),
             discovery: Discovery::new(now, &config.beacons),
             discovered: false,
+            portmap: PortMapper::new(rng.fork()),
             punches: PunchPolicy::new(config.punch_private_targets),
             trust: Trust::new(Arc::clone(&identity), crypto, config.trust_auto_approve),
             crypto,
@@ -165,6 +167,7 @@ impl Endpoint {
             }
             Input::LocalAddresses(addresses) => self.local_addresses_changed(addresses),
             Input::NetworkChanged => self.network_changed(),
+            Input::Gateway(gateway) => self.gateway_told(gateway),
             Input::PortMapped { via, external } => self.port_mapped(via, canonical(external)),
             Input::PortMappingLost { via } => self.port_mapping_lost(via),
             Input::SocketsOpened(sockets) => self.sockets_opened(sockets),
@@ -195,6 +198,7 @@ impl Endpoint {
                 TimerKind::Peer(node) => self.peer_timeout(node),
                 TimerKind::Registry => self.registry.handle_timeout(now),
                 TimerKind::Discovery => self.discovery.handle_timeout(now),
+                TimerKind::PortMapping => self.portmap.handle_timeout(now),
                 TimerKind::Trust => self.trust.handle_timeout(now),
             }
         }
@@ -273,18 +277,24 @@ impl Endpoint {
     /// Carries what each machine has to say to the others, until all are silent.
     pub(super) fn settle(&mut self) {
         loop {
-            let busy = self.settle_registry() | self.settle_discovery() | self.settle_trust() | self.settle_peers();
+            let busy = self.settle_registry()
+                | self.settle_discovery()
+                | self.settle_portmap()
+                | self.settle_trust()
+                | self.settle_peers();
             if !busy {
                 break;
             }
         }
         self.timers.set(TimerKind::Registry, self.registry.poll_timeout());
         self.timers.set(TimerKind::Discovery, self.discovery.poll_timeout());
+        self.timers.set(TimerKind::PortMapping, self.portmap.poll_timeout());
         self.timers.set(TimerKind::Trust, self.trust.poll_timeout());
     }
 
     fn network_changed(&mut self) {
         self.discovery.network_changed(self.now);
+        self.portmap.check(self.now);
         self.own_endpoint_changed();
     }
 }

@@ -17,6 +17,7 @@ mod listen;
 mod manual;
 mod outbox;
 mod peer;
+mod portmap;
 mod recording;
 mod registry;
 mod segment;
