@@ -109,6 +109,8 @@ async fn start_agent(server: &Server, name: &str, state: PathBuf) -> Result<Agen
         endpoint: None,
         public: false,
         relay_only: false,
+        port_mapping: false,
+        metrics_listen: None,
         lan: true,
         trust_auto_approve: false,
         insecure: runtime_tokio::Insecure::default(),
