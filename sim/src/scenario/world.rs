@@ -282,7 +282,8 @@ impl World {
             | Event::TrustRejected { .. }
             | Event::TrustSnapshotChanged
             | Event::OpenSockets(_)
-            | Event::CloseSockets(_) => {}
+            | Event::CloseSockets(_)
+            | Event::GatewayWanted => {}
         }
         Ok(())
     }
