@@ -13,7 +13,7 @@ use driver::services::{EVENTS_PORT, EXCHANGE_PORT};
 use events::Broker;
 use proto_core::NodeId;
 use proto_core::crypto::Identity;
-use proto_core::endpoint::{self, PeerStatus, Status, StreamStatus};
+use proto_core::endpoint::{self, Ladder, PeerStatus, Status, StreamStatus};
 use proto_core::ids::StreamId;
 use proto_core::registry::Request as Registry;
 use proto_core::wire::SocketAddress;
@@ -264,6 +264,7 @@ async fn start_node(settings: &Settings, identity: Identity, trust: TrustFile) -
         public: settings.public,
         owner: settings.email.clone(),
         relay_only: settings.relay_only,
+        ladder: Ladder { spraying: !settings.no_spray, ..Ladder::default() },
         trust_auto_approve: settings.trust_auto_approve,
         insecure: settings.insecure,
         punch_private_targets: settings.lan,

@@ -124,6 +124,7 @@ fn daemon_words(context: &Context, arguments: &DaemonArgs) -> Vec<OsString> {
     let flags = [
         ("--public", arguments.public),
         ("--relay-only", arguments.relay_only),
+        ("--no-spray", arguments.no_spray),
         ("--lan", arguments.lan),
         ("--trust-auto-approve", arguments.trust_auto_approve),
         ("--insecure-plaintext", arguments.insecure_plaintext),

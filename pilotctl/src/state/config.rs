@@ -25,6 +25,7 @@ struct ConfigFile {
     endpoint: Option<SocketAddr>,
     public: Option<bool>,
     relay_only: Option<bool>,
+    no_spray: Option<bool>,
     lan: Option<bool>,
     trust_auto_approve: Option<bool>,
     insecure_plaintext: Option<bool>,
@@ -54,6 +55,7 @@ pub(crate) struct Settings {
     pub(crate) endpoint: Option<SocketAddr>,
     pub(crate) public: bool,
     pub(crate) relay_only: bool,
+    pub(crate) no_spray: bool,
     pub(crate) lan: bool,
     pub(crate) trust_auto_approve: bool,
     pub(crate) insecure: Insecure,
@@ -91,6 +93,7 @@ impl Settings {
             endpoint: arguments.endpoint.or(file.endpoint),
             public: arguments.public || file.public.unwrap_or(false),
             relay_only: arguments.relay_only || file.relay_only.unwrap_or(false),
+            no_spray: arguments.no_spray || file.no_spray.unwrap_or(false),
             // A registry on this very machine or network means that peers are there too.
             lan: arguments.lan || file.lan.unwrap_or(is_private(registry)),
             trust_auto_approve: arguments.trust_auto_approve || file.trust_auto_approve.unwrap_or(false),

@@ -50,6 +50,11 @@ pub struct Endpoint {
     pub(super) local_addresses: Vec<SocketAddr>,
     /// What the router forwards to each socket.
     pub(super) mapped: BTreeMap<SocketId, Mapped>,
+    /// The host's sockets beside the first.
+    pub(super) extra_sockets: BTreeSet<SocketId>,
+    pub(super) search: Option<super::search::Search>,
+    /// With whom no search is begun before then.
+    pub(super) spray_pauses: BTreeMap<NodeId, Timestamp>,
 
     pub(super) registry: Client,
     pub(super) awaited: BTreeMap<crate::registry::Ticket, super::registry::Awaited>,
@@ -122,6 +127,9 @@ impl Endpoint {
             networks: Vec::new(),
             local_addresses: Vec::new(),
             mapped: BTreeMap::new(),
+            extra_sockets: BTreeSet::new(),
+            search: None,
+            spray_pauses: BTreeMap::new(),
             awaited: BTreeMap::new(),
             peers: BTreeMap::new(),
             dirty: BTreeSet::new(),
@@ -196,6 +204,7 @@ impl Endpoint {
                 TimerKind::Registry => self.registry.handle_timeout(now),
                 TimerKind::Discovery => self.discovery.handle_timeout(now),
                 TimerKind::Trust => self.trust.handle_timeout(now),
+                TimerKind::Search => self.search_timeout(),
             }
         }
         self.settle();
@@ -273,7 +282,8 @@ impl Endpoint {
     /// Carries what each machine has to say to the others, until all are silent.
     pub(super) fn settle(&mut self) {
         loop {
-            let busy = self.settle_registry() | self.settle_discovery() | self.settle_trust() | self.settle_peers();
+            let busy = self.settle_registry() | self.settle_discovery() | self.settle_trust();
+            let busy = busy | self.settle_peers() | self.settle_search();
             if !busy {
                 break;
             }
@@ -281,6 +291,7 @@ impl Endpoint {
         self.timers.set(TimerKind::Registry, self.registry.poll_timeout());
         self.timers.set(TimerKind::Discovery, self.discovery.poll_timeout());
         self.timers.set(TimerKind::Trust, self.trust.poll_timeout());
+        self.timers.set(TimerKind::Search, self.search_timeout_at());
     }
 
     fn network_changed(&mut self) {

@@ -3,6 +3,7 @@
 use super::control::Ping;
 use super::inner::Endpoint;
 use super::insecure::Unanswered;
+use super::meeting::Meeting;
 use super::outbox::{Packet, destination};
 use super::timers::TimerKind;
 use super::{Event, Outcome, PathKind};
@@ -43,6 +44,7 @@ pub(super) struct Peer {
     pub(super) ours: bool,
     /// The way of its last key exchange or packet.
     pub(super) last_route: Option<Route>,
+    pub(super) meeting: Meeting,
     pub(super) pings: VecDeque<Ping>,
     pub(super) pongs: PongBudget,
     /// Packets waiting for a session.
@@ -103,6 +105,7 @@ impl Peer {
             unanswered: Unanswered::default(),
             ours: false,
             last_route: None,
+            meeting: Meeting::default(),
             pings: VecDeque::new(),
             pongs: PongBudget::default(),
             pending: VecDeque::new(),
@@ -200,6 +203,8 @@ impl Endpoint {
             }
             self.dirty.remove(&node);
             self.event(Event::PeerDown(node));
+            self.search_succeeded(node);
+            self.close_idle_sockets();
         }
     }
 
@@ -307,6 +312,8 @@ impl Endpoint {
                     self.send_beacon(beacon, &request);
                 }
             }
+            PathAction::Meet => self.offer_meeting(node),
+            PathAction::Escalate => self.escalate(node),
             PathAction::Probe { route, nonce } => {
                 if self.peers.get(&node).is_some_and(|peer| peer.armour().is_some()) {
                     self.probe_path(node, route, nonce);
@@ -322,7 +329,10 @@ impl Endpoint {
                 if route == Some(Route::Relay) {
                     // What went by a way that is dead now is lost.
                     self.repeat_outstanding(node);
+                } else if route.is_some() {
+                    self.search_succeeded(node);
                 }
+                self.close_idle_sockets();
             }
             PathAction::Unreachable => self.peer_unreachable(node),
         }

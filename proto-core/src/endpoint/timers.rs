@@ -23,6 +23,8 @@ pub enum TimerKind {
     Discovery,
     /// Trust requests.
     Trust,
+    /// The search for a way through a symmetric NAT.
+    Search,
 }
 
 /// The deadlines of all machines of one endpoint.

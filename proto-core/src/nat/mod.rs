@@ -3,16 +3,20 @@
 //! Decides what the beacons' observations mean: our reflexive address ([`Discovery`]), the kind of mapping ([`NatType`]) and
 //! whether a beacon's punch command is obeyed ([`PunchPolicy`]). Refuses to know any peer; ways to a peer are `path`.
 //!
-//! Later rungs have their room here: `predict` (the next port of a sequential mapping), `spray` (many sockets or many ports
-//! against one symmetric side) and `portmap` (asking the router).
+//! Behind a symmetric NAT it also judges which ports its mappings probably got ([`Prediction`]), and times the search for one of them:
+//! [`Lead`] on the symmetric side, [`Follow`] on the other.
 
 mod classify;
 mod discover;
+mod predict;
 mod punch;
+mod spray;
 
 pub use classify::{Mapping, NatType, Observation};
 pub use discover::{Discovery, DiscoveryAction, DiscoveryEvent};
+pub use predict::{Prediction, Sighting};
 pub use punch::{PUNCH_COPIES, PunchPolicy};
+pub use spray::{Follow, Lead, LeadAction};
 
 #[cfg(test)]
 mod tests;

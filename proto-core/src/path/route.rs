@@ -60,6 +60,10 @@ pub enum PathAction {
     Resolve,
     /// Send a punch request (0x03) for this peer to the beacon.
     RequestPunch,
+    /// Tell a peer of ours where we are, and ask where it is; its answer is for [`super::PathSet::told`].
+    Meet,
+    /// Two seconds of trying every address that is known were in vain: more can be done only by who knows both sides' NATs.
+    Escalate,
     /// Reach for the peer over exactly this route: with a session an encrypted ping whose payload is `nonce`, without one a PILA.
     Probe {
         /// The way to try.

@@ -1,5 +1,6 @@
 //! Two sides over a network that can be cut, and single sides fed by hand.
 
+mod meet;
 mod net;
 
 use super::{OwnAddresses, PathAction, PathConfig, PathSet, PeerAddresses, Proof, RelayReason, Route};

@@ -130,12 +130,13 @@ impl Net {
         let mut sink = Collect::new();
         drive(&mut host.endpoint, now, &mut sink);
         host.sent += sink.sent.len() as u64;
-        for event in sink.told {
-            self.carry(index, &event);
-            self.hosts[index].events.push(event);
-        }
+        // What leaves by a socket that is to be closed leaves before.
         for (via, to, bytes) in sink.sent {
             self.emit(index, via, to, bytes);
+        }
+        for event in sink.told {
+            self.hosts[index].events.push(event.clone());
+            self.carry(index, &event);
         }
     }
 
@@ -154,6 +155,11 @@ impl Net {
             self.schedule_registry(host, Arrival::ToRegistry { host, pipe, bytes: bytes.to_vec() });
         } else if *event == Event::RegistryDisconnect {
             self.hosts[host].pipe += 1;
+        } else if let Event::OpenSockets(count) = event {
+            let opened = self.open_sockets(host, *count);
+            self.tell(host, Input::SocketsOpened(&opened));
+        } else if let Event::CloseSockets(ids) = event {
+            self.hosts[host].sockets.retain(|id, _| !ids.contains(id));
         }
     }
 
