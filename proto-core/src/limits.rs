@@ -88,6 +88,8 @@ pub const SPRAY_PAUSE: Duration = Duration::from_secs(3600);
 pub const MAX_SPRAY_PAUSES: usize = 256;
 /// Fresh sockets that show which ports a NAT gives out: 20 ports tell a block from chance, and cost a third of a second.
 pub const PREDICTION_SOCKETS: u16 = 10;
+/// Requests for sockets whose answer is awaited; a host that answers none is not asked for the oldest any more.
+pub const MAX_OPENINGS: usize = 8;
 /// How long predicted ports are tried.
 pub const PREDICTION_TIME: Duration = Duration::from_secs(2);
 /// Single ports predicted at once.

@@ -243,3 +243,30 @@ fn a_path_that_is_dead_in_one_direction_is_left_within_three_seconds_and_loses_n
         assert!(is_direct(&net), "taken back");
     }
 }
+
+//= spec/keepalive.md#pp-ka-6
+//= type=test
+//# A direct path without a send for 15 seconds, or for half the time that the NAT was seen to keep an unused mapping, gets a packet that
+//# keeps it, while the peer was used within 2 minutes.
+#[test]
+fn the_memory_of_a_nat_is_measured_by_one_socket_and_keepalives_follow() {
+    let gaps = |idle: u64| {
+        let rules = Rules { idle: Duration::from_secs(idle), ..port_restricted().unwrap() };
+        let mut net = pair(12, [Some(rules), port_restricted()], Ladder::default(), None);
+        assert!(time_to_direct(&mut net, 10 * SECOND).is_some());
+        net.run_for(400 * SECOND);
+        assert_eq!(most_sockets(&net), 2);
+        assert_eq!(net.hosts.iter().map(|host| host.sockets.len()).sum::<usize>(), 2, "closed again");
+        let (a, b) = stream(&mut net);
+        assert!(net.transfer_part((0, a), (1, b), b"used again", 10 * SECOND) == b"used again");
+        net.log = Some(Vec::new());
+        net.run_for(100 * SECOND);
+        let outer = net.hosts[0].endpoint.status().endpoint.unwrap().ip();
+        let other = net.hosts[1].endpoint.status().endpoint.unwrap().ip();
+        assert!(is_direct(&net));
+        let log = net.log.take().unwrap();
+        log.iter().filter(|sent| sent.from.ip() == outer && sent.to.ip() == other).count()
+    };
+    let (short, long) = (gaps(25), gaps(300));
+    assert!(short > long, "{short} datagrams behind a short memory, {long} behind a long one");
+}

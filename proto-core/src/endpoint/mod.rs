@@ -13,6 +13,7 @@ mod event;
 mod exchange;
 mod inner;
 mod insecure;
+mod lifetime;
 mod listen;
 mod manual;
 mod mapped;

@@ -168,7 +168,7 @@ impl Endpoint {
             let config = PathConfig {
                 relay_available: !self.config.beacons.is_empty(),
                 relay_only: self.config.relay_only,
-                ..PathConfig::default()
+                keepalive: self.lifetime.keepalive(),
             };
             let mut peer = Peer::new(Tunnel::new(own, node), config, self.now);
             peer.key = self.pinned_key(node);
@@ -329,8 +329,9 @@ impl Endpoint {
                 if route == Some(Route::Relay) {
                     // What went by a way that is dead now is lost.
                     self.repeat_outstanding(node);
-                } else if route.is_some() {
+                } else if let Some(route) = route {
                     self.search_succeeded(node);
+                    self.measure_lifetime(route);
                 }
                 self.close_idle_sockets();
             }

@@ -5,6 +5,7 @@
 
 use super::Event;
 use super::inner::Endpoint;
+use super::lifetime::Opener;
 use crate::ids::{NodeId, SocketId};
 use crate::limits;
 use crate::nat::{Follow, Lead, LeadAction};
@@ -12,7 +13,7 @@ use crate::path::{RelayReason, Route};
 use crate::time::Timestamp;
 use crate::wire::candidate::canonical;
 use crate::wire::meet::Candidate;
-use crate::wire::{BeaconMessage, Meet, Step};
+use crate::wire::{Meet, Step};
 use core::net::{IpAddr, SocketAddr};
 
 /// The search under way.
@@ -76,16 +77,8 @@ impl Endpoint {
 
     fn lead_action(&mut self, node: NodeId, target: SocketAddr, action: LeadAction) {
         match action {
-            LeadAction::Open(count) => {
-                let room = limits::MAX_EXTRA_SOCKETS.saturating_sub(self.extra_sockets.len());
-                self.event(Event::OpenSockets(count.min(u16::try_from(room).unwrap_or(count))));
-            }
-            LeadAction::Observe(socket, number) => {
-                let question = BeaconMessage::Discover { node: NodeId::UNASSIGNED, key: None };
-                if let (Some(beacon), Ok(bytes)) = (self.config.beacons.get(number).copied(), question.to_vec()) {
-                    self.send_raw(socket, beacon, bytes);
-                }
-            }
+            LeadAction::Open(count) => self.open_sockets(Opener::Search, count),
+            LeadAction::Observe(socket, number) => self.ask_beacon_from(socket, number),
             LeadAction::Touch(socket) => self.send_keepalive(node, Route::Direct { socket, address: target }),
             LeadAction::Predict(prediction) => {
                 let range = prediction.range.filter(|_| prediction.block);
@@ -105,7 +98,10 @@ impl Endpoint {
     fn may_search(&mut self, node: NodeId) -> Result<(), RelayReason> {
         let (now, ladder) = (self.now, self.config.ladder);
         self.spray_pauses.retain(|_, until| *until > now);
-        if !ladder.prediction && !ladder.spraying {
+        if !self.trusts(node) {
+            // Whoever is merely let in may not make us send this much.
+            Err(RelayReason::NoAnswer)
+        } else if !ladder.prediction && !ladder.spraying {
             Err(RelayReason::SprayingOff)
         } else if self.spray_pauses.contains_key(&node) {
             Err(RelayReason::SprayFailed)
@@ -206,7 +202,7 @@ impl Endpoint {
         self.close_idle_sockets();
     }
 
-    pub(super) fn sockets_opened(&mut self, sockets: &[SocketId]) {
+    pub(super) fn search_sockets_opened(&mut self, sockets: &[SocketId]) {
         let now = self.now;
         let room = limits::MAX_EXTRA_SOCKETS.saturating_sub(self.extra_sockets.len());
         let (kept, surplus) = sockets.split_at(sockets.len().min(room));
@@ -225,6 +221,7 @@ impl Endpoint {
     /// A beacon's answer to one of the further sockets.
     pub(super) fn socket_observed(&mut self, socket: SocketId, beacon: SocketAddr, seen: SocketAddr) {
         let now = self.now;
+        self.lifetime.observed(now, socket, seen.port());
         let number = self.config.beacons.iter().position(|known| *known == beacon);
         if let (Some(Search { side: Side::Lead { lead, .. }, .. }), Some(number)) = (&mut self.search, number) {
             lead.observed(now, socket, number, seen.port());

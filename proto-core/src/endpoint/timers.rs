@@ -25,6 +25,8 @@ pub enum TimerKind {
     Trust,
     /// The search for a way through a symmetric NAT.
     Search,
+    /// The measurement of how long the NAT keeps a mapping.
+    Lifetime,
 }
 
 /// The deadlines of all machines of one endpoint.

@@ -8,12 +8,14 @@
 
 mod classify;
 mod discover;
+mod keepalive;
 mod predict;
 mod punch;
 mod spray;
 
 pub use classify::{Mapping, NatType, Observation};
 pub use discover::{Discovery, DiscoveryAction, DiscoveryEvent};
+pub use keepalive::{DEFAULT_KEEPALIVE, Lifetime, LifetimeAction};
 pub use predict::{Prediction, Sighting};
 pub use punch::{PUNCH_COPIES, PunchPolicy};
 pub use spray::{Follow, Lead, LeadAction};

@@ -1,5 +1,6 @@
 //! Discovery, classification and the punch rule, in virtual time.
 
+mod keepalive;
 mod search;
 
 use super::{Discovery, DiscoveryAction, DiscoveryEvent, Mapping, NatType, Observation, PunchPolicy};

@@ -7,7 +7,7 @@ use super::ladder::Burst;
 use super::way::{Origin, Standing};
 use super::{OwnAddresses, PathSet, PeerAddresses, RelayReason, Route};
 use crate::ids::SocketId;
-use crate::limits::{SPRAY_INTERVAL, SPRAY_SOCKETS, SPRAY_TIME};
+use crate::limits::{MAX_CANDIDATES, SPRAY_INTERVAL, SPRAY_SOCKETS, SPRAY_TIME};
 use crate::time::Timestamp;
 use crate::wire::candidate::{Local, canonical};
 use crate::wire::meet::Candidate;
@@ -16,6 +16,9 @@ use core::time::Duration;
 
 /// Frames one side of a search may send to addresses of which it knows the IP address only.
 const SEARCH_FRAMES: u128 = 2 * SPRAY_SOCKETS as u128 + SPRAY_TIME.as_millis() / SPRAY_INTERVAL.as_millis();
+
+/// Addresses taken from a peer's own word within this long: as many as are remembered, however often it changes its mind.
+const TOLD_WINDOW: Duration = Duration::from_secs(30);
 
 /// A search under way: its frames may go to any port of one address.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +52,7 @@ impl PathSet {
                 Candidate::Reflexive(reflexive) => (canonical(reflexive.0), false),
                 Candidate::Mapped(mapped) => (canonical(mapped.0), false),
             };
-            if is_admissible(address, is_local, &peer, own) {
+            if is_admissible(address, is_local, &peer, own) && self.may_learn(now, address) {
                 self.ways.learn(now, Route::direct(address), Origin::Told, self.selected);
             }
         }
@@ -57,6 +60,17 @@ impl PathSet {
             self.burst = Some(Burst::new(now + after));
             self.handle_timeout(now);
         }
+    }
+
+    /// Each new address on a peer's word is worth some probes: it may not name ever new ones.
+    fn may_learn(&mut self, now: Timestamp, address: SocketAddr) -> bool {
+        if self.ways.find(Route::direct(address)).is_some() {
+            return true;
+        }
+        let (since, count) = self.told;
+        let (since, count) = if now.saturating_since(since) < TOLD_WINDOW { (since, count) } else { (now, 0) };
+        self.told = (since, count + 1);
+        count < MAX_CANDIDATES
     }
 
     /// The registry or the beacon, and not only the peer itself, said that the peer is at this IP address.

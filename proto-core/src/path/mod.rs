@@ -78,6 +78,8 @@ pub struct PathSet {
     watch: Option<Watch>,
     succession: Option<Succession>,
     asks: Asks,
+    /// Addresses learnt from the peer's own word, since when.
+    told: (Timestamp, usize),
     search: Option<Search>,
     verdict: Option<RelayReason>,
     probes: Probes,
@@ -119,6 +121,7 @@ impl PathSet {
             watch: None,
             succession: None,
             asks: Asks::new(now),
+            told: (now, 0),
             search: None,
             verdict: None,
             probes: Probes::default(),

@@ -89,13 +89,13 @@ pub struct PathConfig {
     pub relay_available: bool,
     /// This node is configured never to use direct paths.
     pub relay_only: bool,
-    /// A direct path on which nothing was sent this long gets a keepalive. Default 25 s.
+    /// A direct path on which nothing was sent this long gets a keepalive. Default 15 s.
     pub keepalive: Duration,
 }
 
 impl Default for PathConfig {
     fn default() -> Self {
-        Self { relay_available: true, relay_only: false, keepalive: Duration::from_secs(25) }
+        Self { relay_available: true, relay_only: false, keepalive: Duration::from_secs(15) }
     }
 }
 

@@ -142,9 +142,15 @@ impl PathSet {
     /// Keepalives are for direct ways only; the beacon hears from us anyway.
     fn keepalive_due(&self) -> Option<Timestamp> {
         //= spec/keepalive.md#pp-ka-6
-        //# A direct path without a send for 25 seconds gets a packet that keeps the NAT mapping, while the peer was used within 2 minutes.
+        //# A direct path without a send for 15 seconds, or for half the time that the NAT was seen to keep an unused mapping, gets a packet that
+        //# keeps it, while the peer was used within 2 minutes.
         let last_used = self.last_used.filter(|_| self.selected.is_some_and(Route::is_direct))?;
         Some(self.last_sent + self.config.keepalive).filter(|&at| at < last_used + IDLE_AFTER)
+    }
+
+    /// The NAT keeps mappings for longer, or less long, than was thought.
+    pub fn set_keepalive(&mut self, interval: Duration) {
+        self.config.keepalive = interval;
     }
 
     /// A peer of ours gets a ping, so that one datagram keeps the mapping and proves the way.

@@ -44,6 +44,25 @@ fn told_addresses_are_tried_where_they_make_sense_and_six_times() {
     assert_eq!(count, 6, "however often the peer repeats itself");
 }
 
+#[test]
+fn a_peer_that_names_ever_new_addresses_is_believed_a_few() {
+    let start = Timestamp::from_micros(1_000_000);
+    let mut paths = PathSet::new(PathConfig::default(), start);
+    let mut count = 0;
+    for round in 0..60_u64 {
+        let now = start + ms(round * 300);
+        let names: Vec<Candidate> = (0..12)
+            .map(|host| at(&format!("203.0.113.{}:{}", host + 1, 1000 + round)))
+            .map(|address| Candidate::Local(Local(address)))
+            .collect();
+        paths.told(now, &names, &OwnAddresses::default(), ms(0));
+        count += probed(&mut paths, now).len();
+        paths.handle_timeout(now + ms(200));
+        count += probed(&mut paths, now + ms(200)).len();
+    }
+    assert!((12..=72).contains(&count), "{count} probes in 18 s");
+}
+
 //= spec/nat.md#pp-nat-23
 //= type=test
 //# A search goes only to a peer of ours, at an IP address that the registry or the beacon named.
