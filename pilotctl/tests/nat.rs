@@ -131,7 +131,7 @@ fn behind_randomising_routers_everything_goes_through_the_relay() {
         assert_eq!(world.message()["path"], "relay");
         // It stays so after every attempt at a direct path has failed, and says why.
         let final_reason =
-            |data: &Value| data["peer_list"][0]["relay_reason"].as_str().is_some_and(|why| why.contains("no answer"));
+            |data: &Value| data["peer_list"][0]["relay_reason"].as_str().is_some_and(|why| why.contains("symmetric"));
         world.a.until(PATIENCE, &["status"], final_reason);
         let [at_a, _] = world.both_say("relay");
         println!(
