@@ -96,6 +96,8 @@ pub const PREDICTION_TIME: Duration = Duration::from_secs(2);
 pub const MAX_PREDICTED_PORTS: usize = 40;
 /// Sockets whose mapping at the router is known: the first, and one more for each way in use.
 pub const MAX_MAPPINGS: usize = 16;
+/// Questions to the router, and findings about it, not yet taken: one question is open at a time, so these never fill.
+pub const PORT_MAPPING_QUEUE: usize = 8;
 /// Beacon addresses used for discovery. Three observations are the least that prove a port rule; one to spare.
 pub const MAX_BEACONS: usize = 4;
 

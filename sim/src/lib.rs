@@ -11,12 +11,14 @@
     reason = "a simulation that cannot go on is a failed test"
 )]
 
+mod gateway;
 mod nat;
 mod net;
 mod oracle;
 mod rendezvous;
 mod transfer;
 
+pub use gateway::GatewayModel;
 pub use nat::{Filtering, Firewall, Mapping, NatBox, PortChoice, Rules};
 pub use net::{Bursts, Flapping, Host, Link, Net, Place, Sent, address, identity, node, target};
 pub use oracle::{Rung, Verdict, possible, verdict};

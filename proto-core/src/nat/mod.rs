@@ -1,7 +1,7 @@
 //! This endpoint's own view of its network address translator.
 //!
 //! Decides what the beacons' observations mean: our reflexive address ([`Discovery`]), the kind of mapping ([`NatType`]) and
-//! whether a beacon's punch command is obeyed ([`PunchPolicy`]). Refuses to know any peer; ways to a peer are `path`.
+//! whether a beacon's punch command is obeyed ([`PunchPolicy`]); and asks the router for a port ([`PortMapper`]). Refuses to know any peer; ways to a peer are `path`.
 //!
 //! Behind a symmetric NAT it also judges which ports its mappings probably got ([`Prediction`]), and times the search for one of them:
 //! [`Lead`] on the symmetric side, [`Follow`] on the other.
@@ -9,6 +9,7 @@
 mod classify;
 mod discover;
 mod keepalive;
+mod portmap;
 mod predict;
 mod punch;
 mod spray;
@@ -16,6 +17,9 @@ mod spray;
 pub use classify::{Mapping, NatType, Observation};
 pub use discover::{Discovery, DiscoveryAction, DiscoveryEvent};
 pub use keepalive::{DEFAULT_KEEPALIVE, Lifetime, LifetimeAction};
+pub use portmap::{
+    GATEWAY_PORT, Gateway, PortMapAction, PortMapEvent, PortMapState, PortMapStatus, PortMapper, Protocol,
+};
 pub use predict::{Prediction, Sighting};
 pub use punch::{PUNCH_COPIES, PunchPolicy};
 pub use spray::{Follow, Lead, LeadAction};

@@ -16,6 +16,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+mod portmap;
 mod tolerance;
 
 fn node() -> impl Strategy<Value = NodeId> {
@@ -419,6 +420,20 @@ mod generated {
 
             let message = TrustMessage::arbitrary(&mut Unstructured::new(&bytes)).unwrap();
             prop_assert_eq!(TrustMessage::parse(&message.to_vec().unwrap()), Ok(message));
+
+            let mut out = [0; 64];
+            let question = NatPmpRequest::arbitrary(&mut Unstructured::new(&bytes)).unwrap();
+            question.emit(&mut out).unwrap();
+            prop_assert_eq!(NatPmpRequest::parse(&out), Ok(question));
+            let answer = NatPmpReply::arbitrary(&mut Unstructured::new(&bytes)).unwrap();
+            answer.emit(&mut out).unwrap();
+            prop_assert_eq!(NatPmpReply::parse(&out), Ok(answer));
+            let question = PcpRequest::arbitrary(&mut Unstructured::new(&bytes)).unwrap();
+            question.emit(&mut out).unwrap();
+            prop_assert_eq!(PcpRequest::parse(&out), Ok(question));
+            let answer = PcpReply::arbitrary(&mut Unstructured::new(&bytes)).unwrap();
+            let len = answer.emit(&mut out).unwrap();
+            prop_assert_eq!(PcpReply::parse(&out[..len]), Ok(answer));
 
             let sack = Sack::arbitrary(&mut Unstructured::new(&bytes)).unwrap();
             let mut encoded = vec![0; sack.encoded_len()];
