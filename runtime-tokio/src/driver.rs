@@ -6,9 +6,11 @@ use crate::shared::{Inner, Phase, Shared};
 use crate::sockets::Sockets;
 use crate::waiting::Waiting;
 use core::time::Duration;
+use proto_core::nat::Gateway;
 use proto_core::trust::Snapshot;
 use proto_core::{Event, Input, Sink, SocketId, Timestamp, Transmit, TransmitBuf, drive};
 use runtime_common::clock::wall_clock_seconds;
+use runtime_common::gateway::default_gateway;
 use runtime_common::interfaces::candidates;
 use runtime_common::{BootClock, Outbox, Queued, UdpBatch, UdpIo};
 use std::io;
@@ -48,6 +50,8 @@ pub(crate) struct Driver {
     clock: BootClock,
     callbacks: Callbacks,
     candidates: Vec<SocketAddr>,
+    /// As last told; `None` before the first look.
+    gateway: Option<Option<Gateway>>,
     next_housekeeping: Timestamp,
 }
 
@@ -72,6 +76,7 @@ impl Driver {
             clock: BootClock::new(),
             callbacks,
             candidates: Vec::new(),
+            gateway: None,
             next_housekeeping: Timestamp::ZERO,
         }
     }
@@ -229,8 +234,19 @@ impl Driver {
             self.input(Input::LocalAddresses(&found));
             self.candidates = found;
         }
+        self.look_for_gateway();
         if self.clock.woke_from_suspend() || (moved && !first) {
             self.input(Input::NetworkChanged);
+        }
+    }
+
+    /// Tells the default gateway when it is another one, or when the endpoint asked.
+    fn look_for_gateway(&mut self) {
+        let asked = core::mem::take(&mut self.shared.lock().waiting.gateway_wanted);
+        let found = Some(default_gateway(self.sockets.first().local_address()));
+        if asked || found != self.gateway {
+            self.gateway = found;
+            self.input(Input::Gateway(found.flatten()));
         }
     }
 
@@ -250,13 +266,14 @@ impl Driver {
         }
     }
 
-    /// Resets what is still open, so that peers need not wait for their timeouts.
+    /// Gives the port at the router back, and resets what is still open, so that peers need not wait for their timeouts.
     fn say_goodbye(&mut self) -> io::Result<()> {
         self.shared.command(|inner, now| {
             let open: Vec<_> = inner.waiting.streams.keys().copied().collect();
             for id in open {
                 inner.reset(now, id);
             }
+            inner.endpoint.release_port_mapping(now);
         });
         self.drain().map(|_| ())
     }

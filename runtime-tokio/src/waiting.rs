@@ -20,6 +20,7 @@ pub(crate) struct Waiting {
     pub(crate) datagrams: BTreeMap<u16, DatagramPort>,
     pub(crate) pipe: Vec<PipeCommand>,
     pub(crate) sockets: Vec<SocketCommand>,
+    pub(crate) gateway_wanted: bool,
     pub(crate) trust_changed: bool,
     news: News,
 }
@@ -95,6 +96,7 @@ impl Waiting {
             datagrams: BTreeMap::new(),
             pipe: Vec::new(),
             sockets: Vec::new(),
+            gateway_wanted: false,
             trust_changed: false,
             news: News::default(),
         }
@@ -124,6 +126,7 @@ impl Waiting {
             Event::RegistrySend(bytes) => self.pipe.push(PipeCommand::Send(bytes)),
             Event::RegistryDisconnect => self.pipe.push(PipeCommand::Disconnect),
             Event::TrustSnapshotChanged => self.trust_changed = true,
+            Event::GatewayWanted => self.gateway_wanted = true,
             Event::OpenSockets(count) => self.sockets.push(SocketCommand::Open(count)),
             Event::CloseSockets(ids) => self.sockets.push(SocketCommand::Close(ids)),
             Event::Registered { .. }

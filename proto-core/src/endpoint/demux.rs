@@ -15,6 +15,9 @@ impl Endpoint {
     pub(super) fn handle_datagram(&mut self, via: SocketId, from: SocketAddr, data: &mut [u8]) {
         self.totals.bytes_received += data.len() as u64;
         self.totals.packets_received += 1;
+        if self.handle_portmap(via, from, data) {
+            return;
+        }
         match classify(data) {
             Datagram::Empty => self.drops.count("empty_datagram"),
             Datagram::Beacon(_) => self.handle_beacon(via, from, data),

@@ -10,7 +10,7 @@ use super::{Config, Event, Input, Totals, Transmit, TransmitBuf};
 use crate::crypto::{CryptoProvider, Identity};
 use crate::ids::{NodeId, RequestId, SocketId};
 use crate::limits;
-use crate::nat::{Discovery, Lifetime, PunchPolicy};
+use crate::nat::{Discovery, Lifetime, PortMapper, PunchPolicy};
 use crate::rate::RateLimiter;
 use crate::registry::Client;
 use crate::rng::Rng;
@@ -66,6 +66,7 @@ pub struct Endpoint {
     /// The first round of discovery ended.
     pub(super) discovered: bool,
     pub(super) punches: PunchPolicy,
+    pub(super) portmap: PortMapper,
     pub(super) trust: Trust,
 
     pub(super) peers: BTreeMap<NodeId, Peer>,
@@ -119,6 +120,7 @@ impl Endpoint {
             registry: super::registry::client(&config, &identity, rng.fork()),
             discovery: Discovery::new(now, &config.beacons),
             discovered: false,
+            portmap: PortMapper::new(rng.fork()),
             punches: PunchPolicy::new(config.punch_private_targets),
             trust: Trust::new(Arc::clone(&identity), crypto, config.trust_auto_approve),
             crypto,
@@ -180,6 +182,7 @@ impl Endpoint {
             }
             Input::LocalAddresses(addresses) => self.local_addresses_changed(addresses),
             Input::NetworkChanged => self.network_changed(),
+            Input::Gateway(gateway) => self.gateway_told(gateway),
             Input::PortMapped { via, external } => self.port_mapped(via, canonical(external)),
             Input::PortMappingLost { via } => self.port_mapping_lost(via),
             Input::SocketsOpened(sockets) => self.sockets_opened(sockets),
@@ -210,6 +213,7 @@ impl Endpoint {
                 TimerKind::Peer(node) => self.peer_timeout(node),
                 TimerKind::Registry => self.registry.handle_timeout(now),
                 TimerKind::Discovery => self.discovery.handle_timeout(now),
+                TimerKind::PortMapping => self.portmap.handle_timeout(now),
                 TimerKind::Trust => self.trust.handle_timeout(now),
                 TimerKind::Search => self.search_timeout(),
                 TimerKind::Lifetime => self.lifetime.handle_timeout(now),
@@ -290,7 +294,7 @@ impl Endpoint {
     /// Carries what each machine has to say to the others, until all are silent.
     pub(super) fn settle(&mut self) {
         loop {
-            let busy = self.settle_registry() | self.settle_discovery() | self.settle_trust();
+            let busy = self.settle_registry() | self.settle_discovery() | self.settle_portmap() | self.settle_trust();
             let busy = busy | self.settle_peers() | self.settle_search() | self.settle_lifetime();
             if !busy {
                 break;
@@ -298,6 +302,7 @@ impl Endpoint {
         }
         self.timers.set(TimerKind::Registry, self.registry.poll_timeout());
         self.timers.set(TimerKind::Discovery, self.discovery.poll_timeout());
+        self.timers.set(TimerKind::PortMapping, self.portmap.poll_timeout());
         self.timers.set(TimerKind::Trust, self.trust.poll_timeout());
         self.timers.set(TimerKind::Search, self.search_timeout_at());
         self.timers.set(TimerKind::Lifetime, self.lifetime.poll_timeout());
@@ -306,6 +311,7 @@ impl Endpoint {
     fn network_changed(&mut self) {
         self.discovery.network_changed(self.now);
         self.lifetime.network_changed();
+        self.portmap.check(self.now);
         self.own_endpoint_changed();
     }
 }

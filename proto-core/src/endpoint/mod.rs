@@ -20,6 +20,7 @@ mod mapped;
 mod meeting;
 mod outbox;
 mod peer;
+mod portmap;
 mod recording;
 mod registry;
 mod search;

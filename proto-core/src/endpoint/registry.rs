@@ -237,11 +237,14 @@ impl Endpoint {
             DiscoveryEvent::Discovered(observed) => {
                 self.discovered = true;
                 self.event(Event::Discovered(observed.map(|endpoint| endpoint.0)));
+                self.offer_mapping();
                 self.tell_endpoint();
             }
             //= spec/nat.md#pp-nat-6
             //# A changed own endpoint is registered again, and every direct path is asked for proof.
             DiscoveryEvent::EndpointChanged { .. } => {
+                self.portmap.check(self.now);
+                self.offer_mapping();
                 self.tell_endpoint();
                 self.own_endpoint_changed();
             }

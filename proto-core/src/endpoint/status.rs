@@ -5,6 +5,7 @@ use super::peer::{Peer, path_kind};
 use super::{Insecure, PathKind};
 use crate::crypto::{PublicKey, Signature};
 use crate::ids::{NetworkId, NodeId, StreamId};
+use crate::nat::PortMapStatus;
 use crate::path::RelayReason;
 use crate::wire::{Address, SocketAddress};
 use core::net::SocketAddr;
@@ -74,6 +75,8 @@ pub struct Status {
     pub nat: &'static str,
     /// What this means for peers, one sentence.
     pub nat_strategy: &'static str,
+    /// Whether the router forwards a port to us.
+    pub port_mapping: PortMapStatus,
     /// What of its security is given up by configuration.
     pub insecure: Insecure,
     /// Peers with a tunnel, or spoken to in clear.
@@ -178,6 +181,7 @@ impl Endpoint {
             endpoint: self.config.endpoint.or(self.discovery.reflexive().map(|endpoint| endpoint.0)),
             nat: nat.name(),
             nat_strategy: nat.strategy(),
+            port_mapping: self.port_mapping(),
             insecure: self.config.insecure,
             peers: peers.len(),
             direct_peers: peers.iter().filter(|peer| matches!(peer.path, Some(PathKind::Direct(_)))).count(),

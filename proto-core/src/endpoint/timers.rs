@@ -21,6 +21,8 @@ pub enum TimerKind {
     Registry,
     /// Endpoint discovery at the beacon.
     Discovery,
+    /// Asking the router for a port.
+    PortMapping,
     /// Trust requests.
     Trust,
     /// The search for a way through a symmetric NAT.

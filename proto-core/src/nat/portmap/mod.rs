@@ -301,6 +301,8 @@ impl PortMapper {
         }
     }
 
+    //= spec/nat.md#pp-nat-17
+    //# A router is asked for a port mapping.
     //= spec/port-mapping.md#pp-pmap-1
     //# The default gateway's port 5351, and nobody else, is asked for a mapping, by PCP first and by NAT-PMP when it does not speak that.
     fn begin_round(&mut self, now: Timestamp) {

@@ -8,6 +8,8 @@ pub enum PortMapState {
     /// Nobody is asked.
     #[default]
     Off,
+    /// Nobody would use a port of the router.
+    NotNeeded,
     /// The host knows no gateway that could be asked.
     NoGateway,
     /// No answer yet.
@@ -30,6 +32,7 @@ impl PortMapState {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Off => "off",
+            Self::NotNeeded => "not-needed",
             Self::NoGateway => "no-gateway",
             Self::Asking => "asking",
             Self::Mapped => "mapped",
@@ -45,6 +48,9 @@ impl PortMapState {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::Off => "the router is not asked for a port: port mapping is switched off",
+            Self::NotNeeded => {
+                "no port is asked for: this node has a public address, uses the relay only, or has its beacon on this host"
+            }
             Self::NoGateway => "no default gateway is known that could be asked for a port",
             Self::Asking => "the router is being asked for a port",
             Self::Mapped => "the router forwards a port to this node",
@@ -69,7 +75,7 @@ impl PortMapState {
                 Some("put the inner router into bridge mode, or ask the provider for a public address or IPv6")
             }
             Self::NoExternalAddress => Some("look whether the router is connected"),
-            Self::NoGateway | Self::Asking | Self::Mapped => None,
+            Self::NotNeeded | Self::NoGateway | Self::Asking | Self::Mapped => None,
         }
     }
 }
