@@ -35,6 +35,8 @@ fn every_command_that_needs_a_daemon_exits_3_without_one() {
         "conns",
         "find agent-b",
         "netcheck",
+        "why",
+        "why 2",
         "ping 2",
         "identity show",
         "name set x",

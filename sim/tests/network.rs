@@ -96,6 +96,9 @@ fn two_symmetric_nats_are_relayed() {
     assert_eq!(path(&net, 0, 1), Some(PathKind::Relay));
     let peer = net.hosts[0].endpoint.peer(number(&net, 1)).unwrap();
     assert!(peer.relay_reason.is_some() && peer.ours);
+    let totals = net.hosts[0].endpoint.status().totals;
+    let all = totals.bytes_sent + totals.bytes_received;
+    assert!(totals.bytes_relayed > all / 2 && totals.bytes_relayed < all, "{totals:?}");
     assert!(net.hosts[0].endpoint.status().nat.contains("symmetric"));
 }
 

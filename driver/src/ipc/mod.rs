@@ -76,6 +76,8 @@ pub mod command {
     pub const ACKNOWLEDGED: u8 = 0xE8;
     /// What the registry tells about a node.
     pub const LOOKUP: u8 = 0xEA;
+    /// Why peers are relayed, and what would help; of one node, or with 0 of all that are relayed.
+    pub const WHY: u8 = 0xEC;
     /// Push: a connection ended without the peer having finished it, and why. Followed by `CLOSE_OK`.
     pub const STREAM_ERROR: u8 = 0xEF;
 }

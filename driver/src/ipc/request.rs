@@ -107,6 +107,8 @@ pub enum Request {
     },
     /// Extension: what the daemon knows of its network.
     Netcheck,
+    /// Extension: why this peer is relayed, and what would help; 0 for all that are relayed.
+    Why(u32),
 }
 
 /// Sub-commands of `Handshake`.
@@ -240,6 +242,7 @@ impl Request {
             command::HELLO => Self::Hello(fields.u8().ok_or(missing("hello: missing version"))?),
             command::FINISH => Self::Finish(fields.u32().ok_or(missing("finish: missing conn_id"))?),
             command::ACKNOWLEDGED => Self::Acknowledged(fields.u32().ok_or(missing("acknowledged: missing conn_id"))?),
+            command::WHY => Self::Why(fields.u32().ok_or(missing("why: missing node_id"))?),
             command::LOOKUP => Self::Lookup(fields.u32().ok_or(missing("lookup: missing node_id"))?),
             command::PING => {
                 let node = fields.u32().ok_or(missing("ping: missing node_id"))?;
@@ -294,6 +297,7 @@ impl Request {
             Self::Close(conn) => put_u32(&mut out, command::CLOSE, *conn, &[]),
             Self::Finish(conn) => put_u32(&mut out, command::FINISH, *conn, &[]),
             Self::Acknowledged(conn) => put_u32(&mut out, command::ACKNOWLEDGED, *conn, &[]),
+            Self::Why(node) => put_u32(&mut out, command::WHY, *node, &[]),
             Self::Lookup(node) => put_u32(&mut out, command::LOOKUP, *node, &[]),
             Self::PreferDirect(node) => put_u32(&mut out, command::PREFER_DIRECT, *node, &[]),
             Self::Ping { node, timeout_ms } => put_u32(&mut out, command::PING, *node, &timeout_ms.to_be_bytes()),

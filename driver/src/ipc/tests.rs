@@ -64,6 +64,7 @@ fn requests() -> impl Strategy<Value = Request> {
         Just(Request::CancelDial),
         Just(Request::Netcheck),
         any::<u32>().prop_map(Request::Lookup),
+        any::<u32>().prop_map(Request::Why),
     ];
     prop_oneof![handshake.prop_map(Request::Handshake), network.prop_map(Request::Network), streams, rest]
 }

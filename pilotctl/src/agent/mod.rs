@@ -2,9 +2,11 @@
 
 mod events;
 mod exchange;
+mod metrics;
 mod storage;
 mod transfer;
 
+pub(crate) use metrics::Metrics;
 pub(crate) use transfer::digest_of;
 
 use crate::cli::{CliError, Kind, Result};
@@ -268,6 +270,7 @@ async fn start_node(settings: &Settings, identity: Identity, trust: TrustFile) -
         trust_auto_approve: settings.trust_auto_approve,
         insecure: settings.insecure,
         punch_private_targets: settings.lan,
+        ladder: Ladder { port_mapping: settings.port_mapping, ..Ladder::default() },
         ..Config::default()
     };
     let mut builder = Node::builder(identity).config(config).registry(settings.registry.to_string());

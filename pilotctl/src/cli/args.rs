@@ -146,6 +146,11 @@ pub(crate) enum Command {
     },
     /// What this network allows; exit 9 when it is degraded
     Netcheck,
+    /// Why a peer goes through the relay, what was tried, and what would help; of all relayed peers when none is named
+    Why {
+        /// Address, node number or hostname
+        peer: Option<String>,
+    },
     /// This agent's key
     #[command(subcommand)]
     Identity(IdentityCommand),
@@ -251,6 +256,9 @@ pub(crate) struct DaemonArgs {
     /// Do not search for a way through a symmetric NAT with many sockets or ports (256 at most, 100 packets/s, 12 s)
     #[arg(long)]
     pub(crate) no_spray: bool,
+    /// Do not ask the router for a port (PCP, NAT-PMP)
+    #[arg(long)]
+    pub(crate) no_port_mapping: bool,
     /// Punch private addresses too; so anyway when the registry's address is private
     #[arg(long)]
     pub(crate) lan: bool,
@@ -272,6 +280,9 @@ pub(crate) struct DaemonArgs {
     /// Bytes kept for received files and messages
     #[arg(long, default_value_t = DaemonArgs::DEFAULT_QUOTA, value_name = "BYTES")]
     pub(crate) quota: u64,
+    /// Metrics (HTTP, /metrics), on a loopback address; nowhere unless told
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
     /// A file with the token that local clients must know to broadcast
     #[arg(long, value_name = "FILE")]
     pub(crate) admin_token_file: Option<PathBuf>,

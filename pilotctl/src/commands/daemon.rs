@@ -2,7 +2,7 @@
 
 use super::peer::{items, words};
 use super::status;
-use crate::agent::Agent;
+use crate::agent::{Agent, Metrics};
 use crate::cli::args::{DaemonArgs, DaemonCommand};
 use crate::cli::{CliError, Context, Kind, Result};
 use crate::server::{IpcServer, serve};
@@ -120,11 +120,13 @@ fn daemon_words(context: &Context, arguments: &DaemonArgs) -> Vec<OsString> {
     option("--email", arguments.email.clone().map(Into::into));
     option("--admin-token-file", arguments.admin_token_file.clone().map(Into::into));
     option("--record", arguments.record.clone().map(Into::into));
+    option("--metrics-listen", arguments.metrics_listen.map(|address| address.to_string().into()));
     option("--quota", Some(arguments.quota.to_string().into()));
     let flags = [
         ("--public", arguments.public),
         ("--relay-only", arguments.relay_only),
         ("--no-spray", arguments.no_spray),
+        ("--no-port-mapping", arguments.no_port_mapping),
         ("--lan", arguments.lan),
         ("--trust-auto-approve", arguments.trust_auto_approve),
         ("--insecure-plaintext", arguments.insecure_plaintext),
@@ -193,6 +195,10 @@ async fn foreground(context: &Context, arguments: DaemonArgs) -> Result<()> {
     };
     let mailbox = mailbox(context, &settings)?;
     let agent = Arc::new(Agent::start(&settings, identity, trust, mailbox).await?);
+    let metrics = match settings.metrics_listen {
+        Some(address) => Some(Metrics::bind(address).await?),
+        None => None,
+    };
     let server = IpcServer::bind(&context.paths.socket).await?;
     let compat = match &settings.compat_socket {
         Some(path) => Some(IpcServer::bind(path).await?),
@@ -203,6 +209,7 @@ async fn foreground(context: &Context, arguments: DaemonArgs) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         ended = serve(&server, compat.as_ref(), Arc::clone(&agent)) => ended?,
+        () = Metrics::serve(metrics, Arc::clone(&agent)) => {}
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
     }

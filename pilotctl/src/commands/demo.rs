@@ -110,6 +110,8 @@ async fn start_agent(server: &Server, name: &str, state: PathBuf) -> Result<Agen
         public: false,
         relay_only: false,
         no_spray: false,
+        port_mapping: false,
+        metrics_listen: None,
         lan: true,
         trust_auto_approve: false,
         insecure: runtime_tokio::Insecure::default(),

@@ -21,6 +21,7 @@ mod status;
 mod talk;
 mod topic;
 mod trust;
+mod why;
 
 use crate::cli::args::{Command, ReferenceCommand};
 use crate::cli::{Context, Result};
@@ -49,6 +50,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
         Command::Lookup { peer } => control::lookup(context, &peer).await,
         Command::Find { name } => lists::find(context, &name).await,
         Command::Netcheck => lists::netcheck(context).await,
+        Command::Why { peer } => why::run(context, peer.as_deref()).await,
         Command::Identity(command) => identity::identity(context, command).await,
         Command::Name(command) => identity::name(context, command).await,
         Command::Visibility { visibility } => identity::visibility(context, visibility).await,

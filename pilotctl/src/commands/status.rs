@@ -55,6 +55,7 @@ pub(super) fn page(info: &Value) -> String {
     let told =
         [("NAT", "nat_type"), ("strategy", "nat_strategy")].into_iter().filter(|(_, key)| info.get(*key).is_some());
     lines.extend(told.map(|(name, key)| format!("  {name:<10} {}", words(info, key))));
+    lines.extend(info.get("port_mapping").map(|mapping| format!("  port       {}", port(mapping))));
     lines.extend([
         format!("  up         {uptime}, version {}", words(info, "version")),
         format!(
@@ -64,7 +65,7 @@ pub(super) fn page(info: &Value) -> String {
             number(info, "connections")
         ),
         match info.get("relay_peer_count") {
-            Some(relayed) => format!("  peers      {peers} ({relayed} via relay)"),
+            Some(relayed) => format!("  peers      {peers} ({relayed} via relay{})", share(info)),
             None => format!("  peers      {peers}"),
         },
     ]);
@@ -77,6 +78,20 @@ pub(super) fn page(info: &Value) -> String {
     }
     lines.extend(items(info, "warnings").iter().filter_map(Value::as_str).map(|text| format!("  ! {text}")));
     lines.join("\n")
+}
+
+/// What became of asking the router for a port.
+pub(super) fn port(mapping: &Value) -> String {
+    match words(mapping, "external") {
+        external if external.is_empty() => words(mapping, "sentence"),
+        external => format!("{} ({external}, {})", words(mapping, "sentence"), words(mapping, "protocol")),
+    }
+}
+
+/// What part of the traffic the relay carries.
+fn share(info: &Value) -> String {
+    let percent = info.pointer("/relay_share/bytes_percent").and_then(Value::as_f64);
+    percent.map(|percent| format!(", {percent:.1} % of the bytes")).unwrap_or_default()
 }
 
 fn indented(text: &str) -> String {

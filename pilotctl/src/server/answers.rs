@@ -2,7 +2,7 @@
 
 use super::session::{MAX_PORTS, Session};
 use super::streams::Outgoing;
-use super::{envelope, info, network};
+use super::{envelope, info, network, why};
 use crate::agent::{Agent, TrustEntry};
 use bytes::Bytes;
 use driver::ipc::{HandshakeCommand, Reply, Request, command};
@@ -71,6 +71,7 @@ pub(super) async fn answer(session: &Arc<Session>, command: u8, request: Request
         Request::Info => info::info(agent),
         Request::Health => info::health(agent),
         Request::Netcheck => info::netcheck(agent),
+        Request::Why(node) => why::why(agent, node)?,
         Request::Ping { node, timeout_ms } => ping(agent, node, timeout_ms).await?,
         Request::Handshake(sub) => trust(agent, sub).await?,
         Request::ResolveHostname(name) => registry(agent, "resolve_hostname", Registry::ResolveHostname(name)).await?,

@@ -1,5 +1,6 @@
 //! The daemon's state as JSON: the reference's keys first, then ours.
 
+use super::why;
 use crate::agent::Agent;
 use crate::state::insecure_warnings;
 use proto_core::endpoint::{PathKind, PeerStatus, RelayReason, Status, StreamStatus};
@@ -55,6 +56,8 @@ pub(super) fn info(agent: &Agent) -> Value {
         "mailbox": agent.mailbox().display().to_string(),
         "nat_strategy": status.nat_strategy,
         "nat_type": status.nat,
+        "port_mapping": why::port_mapping(&status.port_mapping),
+        "relay_share": why::relay_share(&status),
         "pid": std::process::id(),
         "public": status.public,
         "registered": status.registered,
@@ -108,6 +111,7 @@ pub(super) fn netcheck(agent: &Agent) -> Value {
         "endpoint": status.endpoint.map(|endpoint| endpoint.to_string()),
         "nat_strategy": status.nat_strategy,
         "nat_type": status.nat,
+        "port_mapping": why::port_mapping(&status.port_mapping),
         "registered": status.registered,
         "registry_connected": status.registry_connected,
         "verdict": verdict,

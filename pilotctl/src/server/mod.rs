@@ -10,6 +10,7 @@ mod info;
 mod network;
 mod session;
 mod streams;
+mod why;
 
 use crate::agent::Agent;
 use crate::cli::{CliError, Kind, Result};

@@ -26,6 +26,8 @@ struct ConfigFile {
     public: Option<bool>,
     relay_only: Option<bool>,
     no_spray: Option<bool>,
+    port_mapping: Option<bool>,
+    metrics_listen: Option<SocketAddr>,
     lan: Option<bool>,
     trust_auto_approve: Option<bool>,
     insecure_plaintext: Option<bool>,
@@ -56,6 +58,10 @@ pub(crate) struct Settings {
     pub(crate) public: bool,
     pub(crate) relay_only: bool,
     pub(crate) no_spray: bool,
+    /// Ask the router for a port.
+    pub(crate) port_mapping: bool,
+    /// Where `/metrics` is served, a loopback address.
+    pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) lan: bool,
     pub(crate) trust_auto_approve: bool,
     pub(crate) insecure: Insecure,
@@ -94,6 +100,8 @@ impl Settings {
             public: arguments.public || file.public.unwrap_or(false),
             relay_only: arguments.relay_only || file.relay_only.unwrap_or(false),
             no_spray: arguments.no_spray || file.no_spray.unwrap_or(false),
+            port_mapping: !arguments.no_port_mapping && file.port_mapping.unwrap_or(true),
+            metrics_listen: loopback(arguments.metrics_listen.or(file.metrics_listen))?,
             // A registry on this very machine or network means that peers are there too.
             lan: arguments.lan || file.lan.unwrap_or(is_private(registry)),
             trust_auto_approve: arguments.trust_auto_approve || file.trust_auto_approve.unwrap_or(false),
@@ -161,6 +169,16 @@ pub(crate) fn insecure_warnings(insecure: Insecure) -> Vec<&'static str> {
     words.into_iter().filter(|(on, _)| *on).map(|(_, text)| text).collect()
 }
 
+/// Metrics tell who talks to whom: to this machine only.
+fn loopback(address: Option<SocketAddr>) -> Result<Option<SocketAddr>> {
+    match address {
+        Some(address) if !address.ip().is_loopback() => {
+            Err(CliError::usage(format!("metrics must listen on a loopback address, not {address}")))
+        }
+        address => Ok(address),
+    }
+}
+
 fn is_private(address: SocketAddr) -> bool {
     match address.ip().to_canonical() {
         std::net::IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
@@ -184,7 +202,12 @@ mod tests {
             settings.beacons.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["192.0.2.1:9001", "192.0.2.1:9002"]
         );
-        assert!(!settings.lan);
+        assert!(!settings.lan && settings.port_mapping);
+        std::fs::write(&path, "port_mapping = false\nmetrics_listen = \"127.0.0.1:9100\"\n").unwrap();
+        let settings = Settings::load(&arguments, &path).await.unwrap();
+        assert_eq!((settings.port_mapping, settings.metrics_listen), (false, Some("127.0.0.1:9100".parse().unwrap())));
+        let arguments = DaemonArgs { metrics_listen: Some("192.0.2.1:9100".parse().unwrap()), ..arguments };
+        assert_eq!(Settings::load(&arguments, &path).await.unwrap_err().kind(), Kind::InvalidArgument);
         std::fs::write(&path, "regitsry = \"192.0.2.1:9000\"\n").unwrap();
         assert_eq!(Settings::load(&arguments, &path).await.unwrap_err().kind(), Kind::InvalidArgument);
     }

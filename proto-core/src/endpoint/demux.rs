@@ -32,7 +32,7 @@ impl Endpoint {
         if !self.config.beacons.contains(&from) {
             return self.drops.count("beacon_message_from_elsewhere");
         }
-        let now = self.now;
+        let (now, len) = (self.now, data.len());
         match BeaconMessage::parse(data) {
             Ok(BeaconMessage::DiscoverReply(observed)) if via != SocketId(0) => {
                 self.socket_observed(via, from, canonical(observed));
@@ -42,12 +42,14 @@ impl Endpoint {
             }
             Ok(BeaconMessage::PunchCommand(target)) => self.handle_punch_command(canonical(target)),
             Ok(BeaconMessage::RelayDeliver { sender, frame }) => {
-                let start = data.len() - frame.len();
+                let start = len - frame.len();
+                self.totals.bytes_relayed += len as u64;
                 self.handle_relayed(sender, data.get_mut(start..).unwrap_or_default());
             }
             Ok(BeaconMessage::RelayDeliverTo { sender, destination, frame }) => {
-                let start = data.len() - frame.len();
+                let start = len - frame.len();
                 if Some(destination) == self.node {
+                    self.totals.bytes_relayed += len as u64;
                     self.handle_relayed(sender, data.get_mut(start..).unwrap_or_default());
                 }
             }

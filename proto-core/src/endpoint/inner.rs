@@ -16,6 +16,7 @@ use crate::registry::Client;
 use crate::rng::Rng;
 use crate::time::Timestamp;
 use crate::trust::Trust;
+use crate::wire::beacon::is_relay;
 use crate::wire::candidate::{Mapped, canonical};
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -240,6 +241,9 @@ impl Endpoint {
         self.totals.packets_sent += datagrams as u64;
         if let Some(tape) = &mut self.tape {
             tape.note(Logged::sent(now, &transmit, out.bytes.get(..transmit.len).unwrap_or_default()));
+        }
+        if self.config.beacons.first() == Some(&transmit.to) && is_relay(out.bytes) {
+            self.totals.bytes_relayed += transmit.len as u64;
         }
         Some(transmit)
     }

@@ -41,5 +41,5 @@ pub use status::{PeerStatus, Status, StreamStatus, Totals};
 pub use timers::TimerKind;
 pub use transmit::{Ecn, Sink, Transmit, TransmitBuf, drive};
 
-pub use crate::path::RelayReason;
+pub use crate::path::{RelayReason, TriedPath};
 pub use crate::stream::CloseReason;

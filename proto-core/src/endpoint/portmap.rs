@@ -2,6 +2,7 @@
 
 use super::Event;
 use super::inner::Endpoint;
+use super::recording::Command;
 use crate::ids::SocketId;
 use crate::nat::{Gateway, PortMapEvent, PortMapState, PortMapStatus};
 use crate::wire::candidate::{Mapped, Reach};
@@ -73,6 +74,7 @@ impl Endpoint {
 
     /// Gives the port at the router back, on the way out. Nothing is asked of the router after it.
     pub fn release_port_mapping(&mut self, now: crate::time::Timestamp) {
+        self.record(now, || Command::ReleasePortMapping.into());
         self.advance(now);
         self.portmap.release();
         self.settle();

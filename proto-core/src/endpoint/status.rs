@@ -6,7 +6,7 @@ use super::{Insecure, PathKind};
 use crate::crypto::{PublicKey, Signature};
 use crate::ids::{NetworkId, NodeId, StreamId};
 use crate::nat::PortMapStatus;
-use crate::path::RelayReason;
+use crate::path::{RelayReason, TriedPath};
 use crate::wire::{Address, SocketAddress};
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -48,6 +48,8 @@ pub struct PeerStatus {
     pub streams: usize,
     /// Why the path is the relay.
     pub relay_reason: Option<RelayReason>,
+    /// The direct paths that are known, and what came of them.
+    pub tried: Vec<TriedPath>,
     /// Bytes of UDP payload sent to it.
     pub bytes_sent: u64,
     /// Bytes of UDP payload received from it.
@@ -102,6 +104,8 @@ pub struct Totals {
     pub bytes_sent: u64,
     /// Bytes of UDP payload received.
     pub bytes_received: u64,
+    /// Of both, those that went through the relay: every frame to and from a peer there.
+    pub bytes_relayed: u64,
     /// Datagrams sent.
     pub packets_sent: u64,
     /// Datagrams received.
@@ -159,6 +163,7 @@ impl Endpoint {
             trusted: self.trusts(node),
             streams: self.streams.of_peer(node).len(),
             relay_reason: peer.path.relay_reason().filter(|_| path == Some(PathKind::Relay)),
+            tried: peer.path.tried(),
             bytes_sent: peer.bytes_sent,
             bytes_received: peer.bytes_received,
         }

@@ -20,6 +20,7 @@ mod route;
 mod select;
 #[cfg(test)]
 mod tests;
+mod tried;
 mod upkeep;
 mod way;
 
@@ -36,6 +37,7 @@ use probes::{Probes, Watch};
 pub use reason::RelayReason;
 pub use route::{OwnAddresses, PathAction, PathConfig, PeerAddresses, Proof, Route};
 use std::collections::VecDeque;
+pub use tried::TriedPath;
 use way::{Origin, Standing, Ways};
 
 /// The largest probe: a PILA. Nothing is tried at an address that may not be sent this much.

@@ -43,6 +43,30 @@ impl RelayReason {
         }
     }
 
+    /// What somebody could do about it, if anything; no full stop.
+    #[must_use]
+    pub const fn remedy(self) -> Option<&'static str> {
+        match self {
+            Self::OwnRelayOnly => Some("start the daemon without --relay-only"),
+            Self::PeerRelayOnly => Some("ask the peer's owner to start its daemon without --relay-only"),
+            Self::NoAddress => Some("look at the peer whether its beacon answers: `pilotctl netcheck` there"),
+            Self::NoAnswer => Some("let UDP pass the firewalls of both sides, or give one side a mapped port or IPv6"),
+            Self::BothSymmetric => Some("give one of the two sides a mapped port, a public address or IPv6"),
+            Self::SprayingOff => Some("switch on the search for ports, or give one side a mapped port or IPv6"),
+            Self::SprayFailed => Some("give the side with the symmetric NAT a mapped port or IPv6"),
+            Self::FellSilent | Self::StillTrying | Self::SprayingBusy => None,
+        }
+    }
+
+    /// A port at the own router would, where it can be had.
+    #[must_use]
+    pub const fn is_helped_by_port_mapping(self) -> bool {
+        match self {
+            Self::NoAnswer | Self::BothSymmetric | Self::SprayingOff | Self::SprayingBusy | Self::SprayFailed => true,
+            Self::OwnRelayOnly | Self::PeerRelayOnly | Self::FellSilent | Self::StillTrying | Self::NoAddress => false,
+        }
+    }
+
     /// For a person; no full stop.
     #[must_use]
     pub const fn sentence(self) -> &'static str {

@@ -54,6 +54,8 @@ fn a_blocked_peer_gets_three_direct_and_then_relayed_sends() {
     assert_eq!(world.b.paths.route(), Some(Route::Relay));
     let reason = world.a.paths.relay_reason().unwrap();
     assert_eq!(reason, RelayReason::NoAnswer);
+    let tried: Vec<_> = world.a.paths.tried().iter().map(|path| (path.address, path.outcome)).collect();
+    assert_eq!(tried, [(B.parse().unwrap(), "no answer")]);
 }
 
 #[test]

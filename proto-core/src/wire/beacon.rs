@@ -15,6 +15,12 @@ pub const RELAY_DELIVER_LEN: usize = 5;
 /// Kind byte of a notification: a handshake waits at the registry.
 pub const NOTIFY_HANDSHAKE: u8 = 1;
 
+/// `datagram` is a frame on its way to the relay.
+#[must_use]
+pub fn is_relay(datagram: &[u8]) -> bool {
+    datagram.first() == Some(&RELAY)
+}
+
 const DISCOVER: u8 = 0x01;
 const DISCOVER_REPLY: u8 = 0x02;
 const PUNCH_REQUEST: u8 = 0x03;

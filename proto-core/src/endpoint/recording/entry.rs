@@ -5,6 +5,7 @@ use super::RecordingError;
 use crate::crypto::{Identity, PublicKey};
 use crate::endpoint::{Config, Ecn, Input, TrustCommand};
 use crate::ids::{NodeId, SocketId, StreamId};
+use crate::nat::Gateway;
 use crate::registry::Request;
 use crate::time::Timestamp;
 use crate::trust::Snapshot;
@@ -52,6 +53,8 @@ pub(in super::super) enum Command {
     WallClock(u64),
     LocalAddresses(Vec<SocketAddr>),
     NetworkChanged,
+    Gateway(Option<Gateway>),
+    ReleasePortMapping,
     PortMapped { via: SocketId, external: SocketAddr },
     PortMappingLost(SocketId),
     SocketsOpened(Vec<SocketId>),
@@ -123,6 +126,7 @@ impl<'a> Entry<'a> {
             Input::WallClock(seconds) => Command::WallClock(*seconds).into(),
             Input::LocalAddresses(addresses) => Command::LocalAddresses(addresses.to_vec()).into(),
             Input::NetworkChanged => Command::NetworkChanged.into(),
+            Input::Gateway(gateway) => Command::Gateway(*gateway).into(),
             Input::PortMapped { via, external } => Command::PortMapped { via: *via, external: *external }.into(),
             Input::PortMappingLost { via } => Command::PortMappingLost(*via).into(),
             Input::SocketsOpened(sockets) => Command::SocketsOpened(sockets.to_vec()).into(),

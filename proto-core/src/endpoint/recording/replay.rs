@@ -140,6 +140,8 @@ impl Command {
             Self::WallClock(seconds) => endpoint.handle_input(now, Input::WallClock(seconds)),
             Self::LocalAddresses(addresses) => endpoint.handle_input(now, Input::LocalAddresses(&addresses)),
             Self::NetworkChanged => endpoint.handle_input(now, Input::NetworkChanged),
+            Self::Gateway(gateway) => endpoint.handle_input(now, Input::Gateway(gateway)),
+            Self::ReleasePortMapping => endpoint.release_port_mapping(now),
             Self::PortMapped { via, external } => endpoint.handle_input(now, Input::PortMapped { via, external }),
             Self::PortMappingLost(via) => endpoint.handle_input(now, Input::PortMappingLost { via }),
             Self::SocketsOpened(sockets) => endpoint.handle_input(now, Input::SocketsOpened(&sockets)),

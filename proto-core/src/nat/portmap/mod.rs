@@ -46,7 +46,7 @@ const RETRY_LAST: Duration = Duration::from_secs(3600);
 const FAILURES: u32 = 3;
 
 /// The host's default gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Gateway {
     /// The router's address on the host's network.
     pub address: IpAddr,
