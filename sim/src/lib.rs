@@ -15,6 +15,7 @@ mod gateway;
 mod nat;
 mod net;
 mod oracle;
+pub mod population;
 mod rendezvous;
 mod transfer;
 

@@ -3,6 +3,7 @@
 use proto_core::Timestamp;
 use proto_core::registry::codec::{FrameDecoder, MAX_REQUEST};
 use rendezvous_core::{Beacon, BeaconConfig, Change, Registry, RegistryConfig, Session};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -23,7 +24,7 @@ pub struct Rendezvous {
     pub beacon_down: bool,
     /// Answers to `resolve` are those first given, however old.
     pub stale: bool,
-    /// The first answer to `resolve`, by asker and node.
+    /// The first address told, by asker and node.
     resolved: BTreeMap<(String, String), Vec<u8>>,
 }
 
@@ -96,11 +97,7 @@ impl Rendezvous {
             self.durable.extend(outcome.changes);
             let mut reply = outcome.reply;
             if request["type"] == "resolve" {
-                let key = (request["requester_id"].to_string(), request["node_id"].to_string());
-                let first = self.resolved.entry(key).or_insert_with(|| reply.clone());
-                if self.stale {
-                    reply.clone_from(first);
-                }
+                keep_or_repeat(&mut self.resolved, self.stale, &request, &mut reply);
             }
             replies.extend(u32::try_from(reply.len()).unwrap_or_default().to_be_bytes());
             replies.extend(reply);
@@ -136,6 +133,18 @@ impl Rendezvous {
             &mut |out| datagrams.push((beacons[usize::from(out.socket)], out.to, out.bytes.to_vec())),
         );
         datagrams
+    }
+}
+
+/// The first address told is kept, and told again for ever when the registry is stale. Refusals are always fresh.
+fn keep_or_repeat(told: &mut BTreeMap<(String, String), Vec<u8>>, stale: bool, request: &Value, reply: &mut Vec<u8>) {
+    if serde_json::from_slice::<Value>(reply).is_ok_and(|reply| reply["type"] == "error") {
+        return;
+    }
+    let key = (request["requester_id"].to_string(), request["node_id"].to_string());
+    let first = told.entry(key).or_insert_with(|| reply.clone());
+    if stale {
+        reply.clone_from(first);
     }
 }
 

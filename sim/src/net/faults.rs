@@ -3,7 +3,7 @@
 use super::agents::{identity, start};
 use super::{Arrival, Link, Net, Place};
 use proto_core::crypto::rust_crypto;
-use proto_core::{Config, Endpoint, Input};
+use proto_core::{Config, Endpoint, Input, SocketId};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,7 +128,9 @@ impl Net {
     /// The box right before a host forwards a port to its first socket, and the host is told. Returns the external address.
     pub fn map_port(&mut self, index: usize) -> Option<SocketAddr> {
         let (address, behind) = (self.hosts[index].address, self.hosts[index].behind);
-        self.boxes[behind?].map_port(address.port(), address)
+        let external = self.boxes[behind?].map_port(address.port(), address)?;
+        self.tell(index, Input::PortMapped { via: SocketId(0), external });
+        Some(external)
     }
 
     /// A host's registry connection breaks.

@@ -139,14 +139,14 @@ impl Host {
 
 /// Collects what an endpoint says when it is drained.
 pub(super) struct Collect {
-    buffer: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
     pub(super) sent: Vec<(SocketId, SocketAddr, Vec<u8>)>,
     pub(super) told: Vec<Event>,
 }
 
 impl Collect {
-    pub(super) fn new() -> Self {
-        Self { buffer: vec![0; 65_536], sent: Vec::new(), told: Vec::new() }
+    pub(super) const fn new(buffer: Vec<u8>) -> Self {
+        Self { buffer, sent: Vec::new(), told: Vec::new() }
     }
 }
 

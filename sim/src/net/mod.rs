@@ -54,6 +54,7 @@ enum Arrival {
     FromRegistry { host: usize, pipe: u64, bytes: Vec<u8> },
     RegistryLost { host: usize, pipe: u64 },
     Wake { host: usize },
+    SocketsWanted { host: usize, count: u16 },
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +90,8 @@ pub struct Net {
     in_flight: BinaryHeap<Reverse<InFlight>>,
     rng: Rng,
     order: u64,
+    /// Where datagrams are written; only its size matters from one to the next.
+    buffer: Vec<u8>,
 }
 
 impl Net {
@@ -108,6 +111,7 @@ impl Net {
             in_flight: BinaryHeap::new(),
             rng,
             order: 0,
+            buffer: vec![0; 65_536],
         }
     }
 
@@ -127,8 +131,9 @@ impl Net {
     fn drain(&mut self, index: usize) {
         let host = &mut self.hosts[index];
         let now = host.clock(self.now);
-        let mut sink = Collect::new();
+        let mut sink = Collect::new(std::mem::take(&mut self.buffer));
         drive(&mut host.endpoint, now, &mut sink);
+        self.buffer = sink.buffer;
         host.sent += sink.sent.len() as u64;
         // What leaves by a socket that is to be closed leaves before.
         for (via, to, bytes) in sink.sent {
@@ -156,10 +161,9 @@ impl Net {
         } else if *event == Event::RegistryDisconnect {
             self.hosts[host].pipe += 1;
         } else if let Event::OpenSockets(count) = event {
-            let opened = self.open_sockets(host, *count);
-            self.tell(host, Input::SocketsOpened(&opened));
-        } else if let Event::CloseSockets(ids) = event {
-            self.hosts[host].sockets.retain(|id, _| !ids.contains(id));
+            self.schedule(self.now, Arrival::SocketsWanted { host, count: *count });
+        } else if let Event::CloseSockets(sockets) = event {
+            self.hosts[host].sockets.retain(|id, _| !sockets.contains(id));
         }
     }
 
@@ -284,6 +288,10 @@ impl Net {
         match what {
             Arrival::Datagram(packet) => self.datagram_arrives(packet),
             Arrival::Wake { host } => self.wake(host),
+            Arrival::SocketsWanted { host, count } => {
+                let opened = self.open_sockets(host, count);
+                self.tell(host, Input::SocketsOpened(&opened));
+            }
             Arrival::RegistryOpen { host } => {
                 let source = SocketAddr::new(self.outer_address(host), 50_000);
                 let open = self.rendezvous.as_mut().filter(|server| server.has_registry());
