@@ -123,7 +123,7 @@ impl Endpoint {
                 self.identity_proven(sender, was_insecure);
             }
             Err(error) => {
-                peer.received(now, route, bytes, Proof::Unproven);
+                // Anybody can make one up: nothing is learnt of where it came from, and nobody there is answered.
                 self.drops.count(error.name());
                 if error == ExchangeError::IdentityMismatch {
                     self.identity_mismatch(sender);

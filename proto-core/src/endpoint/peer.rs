@@ -129,6 +129,10 @@ impl Peer {
 
     /// A datagram of `bytes` came from the peer, or from somebody who says so.
     pub(super) fn received(&mut self, now: Timestamp, route: Route, bytes: usize, proof: Proof) {
+        // What opens under no key while there is one may come from anybody: it is no reason to ask anywhere.
+        if proof == Proof::Unproven && self.tunnel.is_established() {
+            return;
+        }
         self.path.handle_frame(now, route, bytes, proof);
         if proof != Proof::Unproven {
             self.bytes_received += bytes as u64;
@@ -136,10 +140,8 @@ impl Peer {
         if proof == Proof::Fresh {
             self.heard_at = Some(now);
         }
-        // Without a session an answer goes to whoever speaks, within the amplification limit; with one, only to who proved something.
-        if proof != Proof::Unproven || !self.tunnel.is_established() {
-            self.last_route = Some(route);
-        }
+        // Without a session an answer goes to whoever speaks, within the amplification limit.
+        self.last_route = Some(route);
     }
 
     /// Where a key exchange is answered: whence the last frame came, or through the relay when that address has not
