@@ -55,12 +55,12 @@ impl Exchange {
         self.started + EXCHANGE_SCHEDULE.get(self.sent).copied().unwrap_or(EXCHANGE_GIVE_UP)
     }
 
-    /// What is due at `now`; several missed sends become one.
+    /// What is due at `now`; several missed sends become one, and when all were missed nothing is left to wait for.
     pub(super) fn advance(&mut self, now: Timestamp) -> Option<ExchangeStep> {
         if now < self.deadline() {
             return None;
         }
-        if self.sent >= EXCHANGE_SCHEDULE.len() {
+        if self.sent >= EXCHANGE_SCHEDULE.len() || now >= self.started + EXCHANGE_GIVE_UP {
             return Some(ExchangeStep::GiveUp);
         }
         while self.sent < EXCHANGE_SCHEDULE.len() && self.deadline() <= now {
