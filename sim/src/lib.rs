@@ -17,6 +17,7 @@ mod net;
 mod oracle;
 pub mod population;
 mod rendezvous;
+pub mod scenario;
 mod transfer;
 
 pub use gateway::GatewayModel;

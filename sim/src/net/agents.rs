@@ -121,7 +121,7 @@ impl Net {
         let config = Config { registry: true, beacons, ..config };
         let address = if behind.is_some() { inside_address(index) } else { address(index) };
         let seed = self.rng.bytes();
-        let endpoint = Endpoint::new(Arc::new(config.clone()), identity(index), rust_crypto(), seed, self.now);
+        let endpoint = Endpoint::new(Arc::new(config.clone()), identity(index), self.crypto, seed, self.now);
         let mut host = Host::new(endpoint, config, address, behind);
         if let Some(firewall) = ipv6 {
             let number = u16::try_from(index + 1).unwrap();

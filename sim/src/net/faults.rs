@@ -2,7 +2,6 @@
 
 use super::agents::{identity, start};
 use super::{Arrival, Link, Net, Place};
-use proto_core::crypto::rust_crypto;
 use proto_core::{Config, Endpoint, Input, SocketId};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -30,11 +29,11 @@ impl Net {
     /// An agent's process is there again, with the same identity; `with_state`: with whom it trusts as well.
     pub fn revive(&mut self, index: usize, with_state: bool) {
         self.crash(index);
-        let seed = self.rng.bytes();
+        let (seed, crypto) = (self.rng.bytes(), self.crypto);
         let host = &mut self.hosts[index];
         let (now, config) = (host.clock(self.now), Arc::new(host.config.clone()));
         let trust = host.endpoint.trust_snapshot();
-        host.endpoint = Endpoint::new(config, identity(index), rust_crypto(), seed, now);
+        host.endpoint = Endpoint::new(config, identity(index), crypto, seed, now);
         if with_state {
             host.endpoint.restore_trust(trust);
         }

@@ -19,6 +19,7 @@ use crate::rendezvous::Rendezvous;
 use host::Collect;
 use link::LinkState;
 use log::PacketHash;
+use proto_core::crypto::{CryptoProvider, rust_crypto};
 use proto_core::rng::Rng;
 use proto_core::{Endpoint, Event, Input, SocketId, Timestamp, drive};
 use std::cmp::Reverse;
@@ -85,6 +86,8 @@ pub struct Net {
     pub cut: Vec<SocketAddr>,
     /// Every datagram ever sent, in order, when switched on.
     pub log: Option<Vec<Sent>>,
+    /// The cryptography of agents added from now on.
+    pub crypto: &'static CryptoProvider,
     hash: PacketHash,
     states: BTreeMap<(Place, IpAddr, IpAddr), LinkState>,
     in_flight: BinaryHeap<Reverse<InFlight>>,
@@ -106,6 +109,7 @@ impl Net {
             rendezvous: None,
             cut: Vec::new(),
             log: None,
+            crypto: rust_crypto(),
             hash: PacketHash::default(),
             states: BTreeMap::new(),
             in_flight: BinaryHeap::new(),
