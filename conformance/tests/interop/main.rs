@@ -12,11 +12,14 @@ mod case;
 mod cli;
 mod clients;
 mod daemon;
+#[path = "../common/equipment.rs"]
 mod equipment;
 #[allow(dead_code, reason = "every section uses its own part of it")]
+#[path = "../common/reference.rs"]
 mod reference;
 mod registry;
 mod table;
+#[path = "../common/wheels.rs"]
 mod wheels;
 
 use case::Case;
