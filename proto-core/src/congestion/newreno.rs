@@ -1,4 +1,4 @@
-//! NewReno as the draft has it (data-plane section 6.9, RFC 5681), with the window counted in bytes.
+//! NewReno as the draft has it (`spec/congestion.md`, RFC 5681), with the window counted in bytes.
 //!
 //! Recovery itself (which segment next, when it ends) is the owner's scoreboard; there is no window inflation, because the
 //! owner counts what is really in flight.

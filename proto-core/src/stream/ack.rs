@@ -1,4 +1,4 @@
-//! When what arrived is acknowledged (data-plane section 6.6).
+//! When what arrived is acknowledged (`spec/delayed-ack.md`).
 //!
 //! An acknowledgement is only made when segments are polled for, so a batch that arrived together is acknowledged once. Beyond that, every
 //! second segment is acknowledged, or after 40 ms. A peer of ours that sends in bulk and in order gets one acknowledgement for eight

@@ -1,4 +1,4 @@
-//! Ending, in all its ways (data-plane sections 6.11 and 6.12). There is no half-close, and no segment with both FIN and ACK.
+//! Ending, in all its ways (`spec/session.md`). There is no half-close, and no segment with both FIN and ACK.
 
 use super::state::{Cue, State};
 use super::{CloseReason, Connection, Flags, Segment, SegmentHeader, StreamTimer, WriteError};
@@ -52,7 +52,7 @@ impl Connection {
     }
 
     pub(super) fn on_reset(&mut self, segment: &Segment<'_>) {
-        // The reference sends zeros, so nothing can be checked (data-plane section 6.12); but an RST that names another SYN is not ours.
+        // The reference sends zeros, so nothing can be checked (PP-SES-22); but an RST that names another SYN is not ours.
         //= spec/session.md#pp-ses-22
         //# An RST on a known 4-tuple from the authenticated peer ends the connection at once.
         //= spec/session.md#pp-ses-23

@@ -1,4 +1,4 @@
-//! Opening, in both roles (data-plane section 6.2).
+//! Opening, in both roles (`spec/session.md`).
 
 use super::ack::AckPolicy;
 use super::event::EventFlags;
@@ -67,7 +67,7 @@ impl Handshake {
 }
 
 impl Connection {
-    /// Dials. `isn` is random and below 2^31 (data-plane section 6.2). The SYN's timer starts when it is first polled.
+    /// Dials. `isn` is random and below 2^31 (PP-SES-4). The SYN's timer starts when it is first polled.
     #[must_use]
     pub fn connect(params: Params, isn: SeqNumber, now: Timestamp) -> Self {
         let mut connection = Self::new(params, isn, SeqNumber(0), 0, State::SynSent);

@@ -1,4 +1,4 @@
-//! One connection: a reliable, ordered, flow-controlled byte stream in each direction (data-plane section 6).
+//! One connection: a reliable, ordered, flow-controlled byte stream in each direction.
 //!
 //! Decides what to send when, what to deliver, and when the connection is over. Refuses to know addresses, ports, keys,
 //! packets, other connections and the clock: it takes [`Segment`]s and times, and gives [`SegmentHeader`]s, events and deadlines.
@@ -43,7 +43,7 @@ use state::State;
 use timers::Timers;
 use window::Unit;
 
-/// Segments toward a peer not known to be ours are no larger (data-plane section 5), bytes.
+/// Segments toward a peer not known to be ours are no larger, bytes.
 //= spec/segmentation.md#pp-seg-5
 //# A segment to a peer that is not known to be ours carries at most 4096 bytes.
 const REFERENCE_MSS: u16 = 4096;

@@ -14,7 +14,7 @@ use core::time::Duration;
 
 /// Duplicate acknowledgements that mean a loss (RFC 5681).
 const DUPLICATE_THRESHOLD: u32 = 3;
-/// Transmissions of one segment at most (data-plane section 6.8).
+/// Transmissions of one segment at most (PP-REL-13).
 const MAX_TRANSMISSIONS: u8 = 8;
 /// How long a peer may wait with an acknowledgement, and a timer's tick more.
 const PEER_ACK_DELAY: Duration = Duration::from_millis(50);
@@ -124,7 +124,7 @@ impl Outgoing {
         if back < -1 { None } else { self.next.checked_add_signed(-back) }
     }
 
-    /// `payload` as SACK blocks of what was sent here; `None` when it is user data (data-plane section 6.5).
+    /// `payload` as SACK blocks of what was sent here; `None` when it is user data (PP-SACK-6).
     pub(super) fn recognise(&self, payload: &[u8]) -> Option<Sack> {
         let next = self.seq(self.next);
         let plausible = |left: SeqNumber, right: SeqNumber| {

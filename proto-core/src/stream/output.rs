@@ -7,11 +7,11 @@ use crate::seq::SeqNumber;
 use crate::time::Timestamp;
 use core::time::Duration;
 
-/// How long a short tail waits for company (data-plane section 6.10).
+/// How long a short tail waits for company (PP-NAGLE-3).
 const COALESCING: Duration = Duration::from_millis(40);
 /// The window told to the reference while a segment is missing, at least, bytes: none at all would stop it from sending that one.
 const HOLE_WINDOW: u64 = 2 * super::window::REFERENCE_UNIT;
-/// The news of a reopened window is repeated after these times (data-plane section 6.7).
+/// The news of a reopened window is repeated after these times (PP-FLOW-12).
 //= spec/flow.md#pp-flow-12
 //# The announcement is repeated after 0.2 seconds and after one more second unless data comes.
 const UPDATE_REPEATS: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(200)];

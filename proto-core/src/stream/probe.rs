@@ -1,4 +1,4 @@
-//! Probing a closed window: one byte, ever more rarely (data-plane section 6.7, RFC 9293 section 3.8.6.1).
+//! Probing a closed window: one byte, ever more rarely (PP-FLOW-9, RFC 9293 section 3.8.6.1).
 
 use crate::time::Timestamp;
 use core::time::Duration;

@@ -1,6 +1,6 @@
 //! The receiving half: what arrived, in order or not, and how much more may come.
 //!
-//! Overlaps are trimmed, data is kept by byte range, and the budget is in bytes (data-plane section 6.4). The buffer's limit grows
+//! Overlaps are trimmed, data is kept by byte range, and the budget is in bytes (PP-REL-15, PP-REL-18). The buffer's limit grows
 //! with what the reader takes, so that only connections that are read fast may hold much.
 
 use super::reorder::RangeSet;

@@ -6,11 +6,11 @@ use core::time::Duration;
 //= spec/reliability.md#pp-rel-7
 //# The retransmission timeout before any sample is 1 second.
 pub const INITIAL_RTO: Duration = Duration::from_secs(1);
-/// The retransmission timeout at least (data-plane section 6.8).
+/// The retransmission timeout at least.
 //= spec/reliability.md#pp-rel-8
 //# The retransmission timeout is at least 200 milliseconds.
 pub const MINIMUM_RTO: Duration = Duration::from_millis(200);
-/// The retransmission timeout at most, backed off or not (data-plane section 6.8).
+/// The retransmission timeout at most, backed off or not.
 //= spec/reliability.md#pp-rel-9
 //# The retransmission timeout is at most 10 seconds, backed off or not.
 pub const MAXIMUM_RTO: Duration = Duration::from_secs(10);

@@ -1,6 +1,6 @@
 //! What was sent and not acknowledged, segment by segment, and which of it is lost.
 //!
-//! Segments keep their boundaries for ever (data-plane section 6.4). Loss is found by transmission order, as RFC 8985 (RACK) does:
+//! Segments keep their boundaries for ever (PP-REL-5). Loss is found by transmission order, as RFC 8985 (RACK) does:
 //! a segment is lost when one that left later was delivered, and either three segments were selectively acknowledged or a reordering
 //! window passed. That needs the segments in the order they left: a log of transmissions whose front is the oldest one still open.
 //! Work is O(1) amortised per acknowledged segment and O(log n) per SACK block, retransmission and log entry.

@@ -12,7 +12,7 @@ pub struct Segment<'a> {
     pub seq: SeqNumber,
     /// Its acknowledgment field; meaningful with [`Flags::ACK`] only.
     pub ack: SeqNumber,
-    /// Its window field; the unit depends on the peer (data-plane section 6.7).
+    /// Its window field; the unit depends on the peer (PP-FLOW-2, PP-FLOW-3).
     pub window: u16,
     /// User data, SACK blocks or an options block.
     pub payload: &'a [u8],
@@ -35,7 +35,7 @@ pub struct SegmentHeader {
     pub retransmission: bool,
 }
 
-/// What a segment is. The flags are tested in the reference's order; the first match wins (data-plane section 2.2).
+/// What a segment is. The flags are tested in the reference's order; the first match wins (`spec/packet.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Syn,

@@ -1,4 +1,4 @@
-//! The states of a connection and the only ways between them (data-plane sections 6.1 and 6.11).
+//! The states of a connection and the only ways between them (`spec/session.md`).
 
 /// Where a connection is. There is no half-close: after a FIN in either direction no data flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Flow control: how much the peer lets us send, and what we advertise (data-plane section 6.7).
+//! Flow control: how much the peer lets us send, and what we advertise (`spec/flow.md`).
 //!
 //! The reference counts its window in segments of unclear size, so toward it both segments and bytes are counted. A peer of ours counts
 //! units of 2^shift bytes, and never takes back what it offered. Windows on SYN and SYN-ACK are in the draft's units, always.

@@ -88,3 +88,19 @@ fn a_relayed_frame_names_the_sender_the_beacon_named() {
     assert_eq!(Frame::parse_relayed(NodeId(7), b"PILP\0\0\0\x07"), Err(ParseError::Unsupported));
     assert_eq!(Frame::parse_relayed(NodeId(7), &[b"PILT".as_slice(), &[0; 40]].concat()), Err(ParseError::Unsupported));
 }
+
+#[test]
+fn a_punch_grant_signs_who_may_reach_whom_until_when() {
+    let message = beacon::punch_grant_message(NodeId(7), NodeId(9), 1_790_000_000);
+    assert_eq!(message, "punch-grant:7:9:1790000000");
+}
+
+#[test]
+fn a_wrong_address_is_told_what_is_wrong_with_it() {
+    for (text, word) in [("nonsense", "form"), ("1:0002.0000.0003", "network")] {
+        let error = text.parse::<Address>().unwrap_err();
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    let error = "0:0000.0000.0003:70000".parse::<SocketAddress>().unwrap_err();
+    assert!(error.to_string().contains("port"), "{error}");
+}
