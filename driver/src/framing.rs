@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// The bytes of one frame.
 #[must_use]
 pub fn encode_frame(frame: &Frame) -> Bytes {
+    //= spec/ipc.md#pp-ipc-2
+    //# A frame is a length of 32 bits, a command byte and a payload; the length counts both.
     let length = frame.payload.len() + 1;
     let mut out = BytesMut::with_capacity(length + 4);
     out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
@@ -38,4 +40,21 @@ pub async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Opt
     let mut payload = BytesMut::zeroed(length - 1);
     reader.read_exact(&mut payload).await?;
     Ok(Some(Frame { command, payload: payload.freeze() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    //= spec/ipc.md#pp-ipc-2
+    //= type=test
+    //# A frame is a length of 32 bits, a command byte and a payload; the length counts both.
+    #[tokio::test]
+    async fn the_length_counts_command_and_payload() {
+        let frame = Frame { command: 0x0D, payload: Bytes::from_static(b"ab") };
+        let bytes = encode_frame(&frame);
+        assert_eq!(&bytes[..], [0, 0, 0, 3, 0x0D, b'a', b'b']);
+        assert_eq!(read_frame(&mut &bytes[..]).await.unwrap(), Some(frame));
+        assert_eq!(read_frame(&mut &bytes[..0]).await.unwrap(), None);
+    }
 }

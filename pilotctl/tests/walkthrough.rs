@@ -105,6 +105,9 @@ impl Drop for Agent<'_> {
     }
 }
 
+//= spec/ports.md#pp-port-8
+//= type=test
+//# Port 1001 serves data exchange in the daemon.
 #[test]
 fn two_agents_meet_talk_and_part() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,8 +6,8 @@ use std::fmt;
 
 /// Subjects of which every MUST has an implementation and a test, or an exception with its reason. Only ever grows.
 pub const ENFORCED: &[&str] = &[
-    "ACK", "ADDR", "CC", "CHAN", "DGRAM", "DIAL", "FLOW", "FRAME", "KA", "KEX", "MTU", "NAGLE", "NAT", "NONCE", "PKT",
-    "PMAP", "PRIV", "RATE", "REG", "REL", "RELAY", "SACK", "SEG", "SES", "TRUST", "VER",
+    "ACK", "ADDR", "CC", "CHAN", "DGRAM", "DIAL", "FLOW", "FRAME", "ID", "IPC", "KA", "KEX", "MTU", "NAGLE", "NAT",
+    "NONCE", "PKT", "PMAP", "PORT", "PRIV", "RATE", "REG", "REL", "RELAY", "SACK", "SEG", "SES", "SVC", "TRUST", "VER",
 ];
 
 /// Of the SHOULDs of a subject at least so many of a hundred are covered.

@@ -63,6 +63,8 @@ pub mod command {
     pub const SEND_TO_CONFIRM: u8 = 0x39;
 
     // Extensions, far from the reference's range. A daemon that lacks them answers "unknown command".
+    //= spec/ipc.md#pp-ipc-14
+    //# Commands 0xE0 and up are our extensions, answered as unknown by every other daemon.
     /// Says that the client understands `STREAM_ERROR`.
     pub const HELLO: u8 = 0xE0;
     /// Ends a connection after what was sent; answered when the peer acknowledged everything. There is no half-close:

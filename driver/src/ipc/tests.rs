@@ -101,3 +101,21 @@ proptest! {
         let _ = Reply::decode(&frame);
     }
 }
+
+//= spec/ipc.md#pp-ipc-14
+//= type=test
+//# Commands 0xE0 and up are our extensions, answered as unknown by every other daemon.
+#[test]
+fn extensions_begin_at_0xe0_and_nothing_of_the_reference_lies_there() {
+    use super::command;
+    let extensions =
+        [command::HELLO, command::FINISH, command::PING, command::NETCHECK, command::ACKNOWLEDGED, command::LOOKUP];
+    assert!(extensions.iter().chain([&command::STREAM_ERROR]).all(|command| *command >= 0xE0));
+    let known = |command: &u8| {
+        let frame = Frame { command: *command, payload: Bytes::new() };
+        Request::decode(&frame) != Err(super::RequestError::Unknown(*command))
+    };
+    let understood: Vec<u8> = (0xE0..=0xFF).filter(known).collect();
+    assert_eq!(understood, extensions);
+    assert!((0x3A..0xE0).all(|command| !known(&command)), "between the two nothing is");
+}

@@ -49,6 +49,8 @@ pub async fn read_event(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Opt
         return Ok(None);
     }
     reader.read_exact(head.get_mut(1..).unwrap_or_default()).await?;
+    //= spec/services.md#pp-svc-10
+    //# An event is a topic with a length of 16 bits, at most 1024 bytes, and a payload with a length of 32 bits, at most 16 MiB.
     let topic_length = usize::from(u16::from_be_bytes(head));
     if topic_length > MAX_TOPIC {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a topic longer than 1024 bytes"));

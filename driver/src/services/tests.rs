@@ -134,3 +134,41 @@ async fn events_are_read_as_recorded_and_limits_hold() {
     sender.write_all(&[0, 0, 0, 1, 0xFF, 0xFF, 0xFF, 0xFF]).await.unwrap();
     assert!(read_frame(&mut receiver, 1024).await.is_err());
 }
+
+//= spec/services.md#pp-svc-1
+//= type=test
+//# A data-exchange frame is a type and a length of 32 bits each and the payload.
+//= spec/services.md#pp-svc-2
+//= type=test
+//# Type 1 is text, 2 bytes, 3 JSON, 4 a file with its name.
+#[tokio::test]
+async fn a_frame_is_a_type_and_a_length_and_the_payload() {
+    let file = Frame::File { name: "n.txt".into(), data: Bytes::from_static(b"data") };
+    for (frame, bytes) in [
+        (MessageKind::Text.frame("hi".into()), b"\0\0\0\x01\0\0\0\x02hi".as_slice()),
+        (MessageKind::Binary.frame("hi".into()), b"\0\0\0\x02\0\0\0\x02hi"),
+        (MessageKind::Json.frame("{}".into()), b"\0\0\0\x03\0\0\0\x02{}"),
+        (file, b"\0\0\0\x04\0\0\0\x0b\0\x05n.txtdata"),
+    ] {
+        let mut written = Vec::new();
+        write_frame(&mut written, &frame.encode()).await.unwrap();
+        assert_eq!(written, bytes);
+        let read = read_frame(&mut &written[..], 1024).await.unwrap().unwrap();
+        assert_eq!(Frame::parse(read), Ok(frame));
+    }
+}
+
+//= spec/services.md#pp-svc-10
+//= type=test
+//# An event is a topic with a length of 16 bits, at most 1024 bytes, and a payload with a length of 32 bits, at most 16 MiB.
+#[tokio::test]
+async fn an_event_has_a_topic_of_1024_bytes_and_16_mebibytes_at_most() {
+    let longest = Event { topic: "t".repeat(1024), payload: vec![7; 16 * 1024 * 1024].into() };
+    let bytes = longest.encode();
+    assert_eq!((&bytes[..2], bytes.len()), (&[4, 0][..], 2 + 1024 + 4 + 16 * 1024 * 1024));
+    assert_eq!(read_event(&mut &bytes[..]).await.unwrap(), Some(longest));
+    let topic = [&[4, 1][..], &[b't'; 1025], &[0; 4]].concat();
+    assert!(read_event(&mut &topic[..]).await.is_err());
+    let payload = [&[0, 1, b't', 1, 0, 0, 1][..], &vec![7; 16 * 1024 * 1024 + 1]].concat();
+    assert!(read_event(&mut &payload[..]).await.is_err());
+}

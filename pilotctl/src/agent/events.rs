@@ -44,6 +44,8 @@ impl Broker {
         let (mut reader, mut writer) = tokio::io::split(stream);
         let Some(subscription) = read_event(&mut reader).await? else { return Ok(()) };
         let (queue, mut waiting) = mpsc::channel(QUEUE);
+        //= spec/services.md#pp-svc-11
+        //# The first event on a stream subscribes to its topic, `*` to all; later ones publish.
         let Some(id) = self.subscribe(subscription.topic, queue) else { return Ok(()) };
         let publishing = async {
             let mut rate = Rate { tokens: BURST, at: Instant::now() };
@@ -116,5 +118,71 @@ impl Rate {
             self.tokens -= 1.0;
         }
         allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::io::DuplexStream;
+
+    fn event(topic: &str, payload: &'static str) -> Event {
+        Event { topic: topic.to_owned(), payload: Bytes::from_static(payload.as_bytes()) }
+    }
+
+    /// A stream whose first event subscribes to `topic`.
+    async fn subscriber(broker: &Broker, topic: &str) -> DuplexStream {
+        let (mut ours, theirs) = tokio::io::duplex(4096);
+        let (broker, known) = (broker.clone(), broker.table().entries.len());
+        let table = broker.clone();
+        tokio::spawn(async move { broker.serve(theirs).await });
+        ours.write_all(&event(topic, "").encode()).await.unwrap();
+        while table.table().entries.len() == known {
+            tokio::task::yield_now().await;
+        }
+        ours
+    }
+
+    //= spec/services.md#pp-svc-11
+    //= type=test
+    //# The first event on a stream subscribes to its topic, `*` to all; later ones publish.
+    //= spec/services.md#pp-svc-12
+    //= type=test
+    //# An event reaches every subscriber of its topic but its publisher.
+    #[test]
+    fn the_first_event_subscribes_and_later_ones_reach_all_others() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let broker = Broker::default();
+            let mut publisher = subscriber(&broker, "news").await;
+            let mut same = subscriber(&broker, "news").await;
+            let mut all = subscriber(&broker, "*").await;
+            let mut other = subscriber(&broker, "weather").await;
+            for told in [event("news", "one"), event("weather", "two"), event("news", "three")] {
+                publisher.write_all(&told.encode()).await.unwrap();
+            }
+            let next = async |stream: &mut DuplexStream| read_event(stream).await.unwrap();
+            assert_eq!(next(&mut same).await, Some(event("news", "one")));
+            assert_eq!(next(&mut same).await, Some(event("news", "three")));
+            for told in [event("news", "one"), event("weather", "two"), event("news", "three")] {
+                assert_eq!(next(&mut all).await, Some(told), "and no subscription");
+            }
+            assert_eq!(next(&mut other).await, Some(event("weather", "two")));
+            // What comes back to the publisher first is what another one said.
+            all.write_all(&event("news", "four").encode()).await.unwrap();
+            assert_eq!(next(&mut publisher).await, Some(event("news", "four")));
+        });
+    }
+
+    //= spec/services.md#pp-svc-13
+    //= type=test
+    //# A publisher is limited to 100 events a second, 200 at once.
+    #[test]
+    fn a_publisher_has_two_hundred_at_once_and_a_hundred_a_second() {
+        let began = Instant::now();
+        let mut rate = Rate { tokens: BURST, at: began };
+        let mut allowed = |after: u64| (0..500).filter(|_| rate.allows(began + Duration::from_secs(after))).count();
+        assert_eq!((allowed(0), allowed(1), allowed(1), allowed(10)), (200, 100, 0, 200));
     }
 }

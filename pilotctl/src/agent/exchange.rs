@@ -25,6 +25,8 @@ pub(crate) async fn serve(
     storage: Arc<Storage>,
 ) -> io::Result<()> {
     let mut transfer: Option<(TransferId, Transfer)> = None;
+    //= spec/services.md#pp-svc-7
+    //# A data-exchange frame above the limit of its receiver ends the stream.
     while let Some(raw) = read_frame(&mut stream, MAX_FRAME).await? {
         let frame = match Frame::parse(raw) {
             Ok(frame) => frame,
@@ -138,6 +140,8 @@ fn keep(frame: &Frame, wrapping: &Wrapping, from: Address, storage: &Storage) ->
             tracing::info!(%from, path = %path.display(), "received");
             frame.ack()
         }
+        //= spec/services.md#pp-svc-5
+        //# A frame that could not be kept is answered `ERR NAME save failed: ...`.
         Err(error) => format!("ERR {} save failed: {error}", frame.name()),
     }
 }
@@ -159,6 +163,8 @@ fn transfer_step(
             }
             match tokio::task::block_in_place(|| storage.begin(from.node, &name, size, sha256)) {
                 Ok(transfer) => {
+                    //= spec/services.md#pp-svc-8
+                    //# A large file is streamed and goes on where it stopped.
                     let offset = transfer.offset();
                     *current = Some((id, transfer));
                     say(Body::InitAck(offset))
@@ -194,6 +200,7 @@ fn transfer_step(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use driver::services::exchange::RawFrame;
 
     fn tagged(inner: &Frame) -> Frame {
         let header = br#"{"message_id":"6d38a216582b8b5ee8bf3476f5b571b0","reply_to":"c5d5"}"#;
@@ -223,5 +230,145 @@ mod tests {
         assert_eq!(wrapping.acknowledgement(frame.ack(), 8, 9), Frame::Text("ACK TEXT 2 bytes".into()));
         let deep = tagged(&tagged(&tagged(&Frame::Text(Bytes::from_static(b"hi")))));
         assert!(matches!(unwrapped(deep).0, Frame::Tagged { .. }));
+    }
+
+    /// A receiver of at most `quota` bytes in a folder of its own.
+    struct Receiver {
+        folder: tempfile::TempDir,
+        storage: Arc<Storage>,
+    }
+
+    impl Receiver {
+        fn new(quota: u64) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let storage = Arc::new(Storage::open(folder.path(), quota).unwrap());
+            Self { folder, storage }
+        }
+
+        /// What it answers to these frames on one stream, as many as there are.
+        fn answers(&self, frames: Vec<RawFrame>) -> Vec<Frame> {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+            let storage = Arc::clone(&self.storage);
+            runtime.block_on(async move {
+                let (mut sender, receiver) = tokio::io::duplex(1024);
+                let from = Address::backbone(proto_core::NodeId(1));
+                let serving = tokio::spawn(serve(receiver, from, storage));
+                let mut answers = Vec::new();
+                for frame in frames {
+                    let sent = write_frame(&mut sender, &frame).await;
+                    match read_frame(&mut sender, MAX_FRAME).await {
+                        Ok(Some(answer)) if sent.is_ok() => answers.push(Frame::parse(answer).unwrap()),
+                        _ => break,
+                    }
+                }
+                drop(sender);
+                let _ = serving.await.unwrap();
+                answers
+            })
+        }
+
+        fn received(&self) -> Vec<Vec<u8>> {
+            let files = std::fs::read_dir(self.folder.path().join("received")).unwrap();
+            let paths = files.map(|file| file.unwrap().path());
+            let whole = paths.filter(|path| !path.file_name().unwrap().to_string_lossy().starts_with(".partial"));
+            whole.map(|path| std::fs::read(path).unwrap()).collect()
+        }
+    }
+
+    fn text_of(frame: &Frame) -> String {
+        let Frame::Text(text) = frame else { panic!("{frame:?}") };
+        String::from_utf8_lossy(text).into_owned()
+    }
+
+    //= spec/services.md#pp-svc-3
+    //= type=test
+    //# Each data-exchange frame is acknowledged by a text frame `ACK NAME N bytes`.
+    //= spec/services.md#pp-svc-4
+    //= type=test
+    //# A frame of an unknown type is acknowledged as `ACK UNKNOWN(TYPE) N bytes`.
+    #[test]
+    fn each_frame_is_acknowledged_by_its_name_and_length() {
+        let file = Frame::File { name: "a.txt".into(), data: Bytes::from_static(b"12345") };
+        let frames = [
+            MessageKind::Text.frame(Bytes::from_static(b"hi")),
+            MessageKind::Binary.frame(Bytes::from_static(&[0, 1, 2])),
+            MessageKind::Json.frame(Bytes::from_static(b"{}")),
+            file,
+            Frame::Unknown(RawFrame { kind: 99, payload: Bytes::from_static(b"what") }),
+        ];
+        let answers = Receiver::new(1 << 20).answers(frames.iter().map(Frame::encode).collect());
+        let texts: Vec<String> = answers.iter().map(text_of).collect();
+        let expected = [
+            "ACK TEXT 2 bytes",
+            "ACK BINARY 3 bytes",
+            "ACK JSON 2 bytes",
+            "ACK FILE 5 bytes",
+            "ACK UNKNOWN(99) 4 bytes",
+        ];
+        assert_eq!(texts, expected);
+    }
+
+    //= spec/services.md#pp-svc-5
+    //= type=test
+    //# A frame that could not be kept is answered `ERR NAME save failed: ...`.
+    #[test]
+    fn what_cannot_be_kept_is_answered_so() {
+        let receiver = Receiver::new(3);
+        let file = Frame::File { name: "a.txt".into(), data: Bytes::from_static(b"12345") };
+        let answers = receiver.answers(vec![file.encode(), MessageKind::Text.frame("long".into()).encode()]);
+        assert!(text_of(&answers[0]).starts_with("ERR FILE save failed: "), "{answers:?}");
+        assert!(text_of(&answers[1]).starts_with("ERR TEXT save failed: "), "{answers:?}");
+        assert!(receiver.received().is_empty());
+    }
+
+    //= spec/services.md#pp-svc-7
+    //= type=test
+    //# A data-exchange frame above the limit of its receiver ends the stream.
+    #[test]
+    fn a_frame_above_the_limit_ends_the_stream() {
+        let frame = |length: usize| RawFrame { kind: 2, payload: vec![0; length].into() };
+        let receiver = Receiver::new(1 << 30);
+        assert_eq!(receiver.answers(vec![frame(MAX_FRAME), frame(1)]).len(), 2);
+        assert_eq!(receiver.answers(vec![frame(MAX_FRAME + 1), frame(1)]).len(), 0);
+    }
+
+    fn part(sha256: [u8; 32], body: Body) -> RawFrame {
+        Frame::FileStream(Message { id: TransferId::of(&sha256), body }.encode()).encode()
+    }
+
+    fn begin(sha256: [u8; 32], size: u64) -> RawFrame {
+        part(sha256, Body::Init { size, sha256, chunk: 1000, name: "f.bin".into() })
+    }
+
+    fn said(frame: &Frame) -> Body {
+        let Frame::FileStream(payload) = frame else { panic!("{frame:?}") };
+        Message::parse(payload).unwrap().body
+    }
+
+    //= spec/services.md#pp-svc-8
+    //= type=test
+    //# A large file is streamed and goes on where it stopped.
+    //= spec/services.md#pp-svc-9
+    //= type=test
+    //# A streamed file counts as received only when its SHA-256 is the announced one.
+    #[test]
+    fn a_streamed_file_goes_on_where_it_stopped_and_counts_with_its_digest_only() {
+        use sha2::Digest;
+        let content: Vec<u8> = (0..2000_u32).map(|number| number.to_be_bytes()[3]).collect();
+        let right: [u8; 32] = sha2::Sha256::digest(&content).into();
+        for (sha256, counts) in [(right, true), ([7; 32], false)] {
+            let receiver = Receiver::new(1 << 20);
+            let chunk = |offset: usize| {
+                let data = Bytes::copy_from_slice(&content[offset..offset + 1000]);
+                part(sha256, Body::Chunk { offset: offset as u64, data })
+            };
+            let first = receiver.answers(vec![begin(sha256, 2000), chunk(0)]);
+            assert_eq!(first.iter().map(said).collect::<Vec<_>>(), [Body::InitAck(0), Body::Ack(1000)]);
+            let second = receiver.answers(vec![begin(sha256, 2000), chunk(1000), part(sha256, Body::Done)]);
+            assert_eq!(second[..2].iter().map(said).collect::<Vec<_>>(), [Body::InitAck(1000), Body::Ack(2000)]);
+            let Body::Complete { failure } = said(&second[2]) else { panic!("{second:?}") };
+            assert_eq!(failure.is_empty(), counts, "{failure}");
+            assert_eq!(receiver.received(), if counts { vec![content.clone()] } else { vec![] });
+        }
     }
 }

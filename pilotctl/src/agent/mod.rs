@@ -77,7 +77,11 @@ impl Agent {
         let node = start_node(settings, identity, trust).await?;
         let mut services = tokio::task::JoinSet::new();
         let failed = |error: BindError| CliError::internal(format!("cannot serve a built-in port: {error}"));
+        //= spec/ports.md#pp-port-8
+        //# Port 1001 serves data exchange in the daemon.
         services.spawn(serve_exchange(node.listen(EXCHANGE_PORT).map_err(failed)?, storage));
+        //= spec/ports.md#pp-port-9
+        //# Port 1002 serves the event stream in the daemon.
         services.spawn(serve_events(node.listen(EVENTS_PORT).map_err(failed)?, node.clone()));
         let (settings, started) = (settings.clone(), Instant::now());
         let mailbox = mailbox.to_owned();
@@ -323,6 +327,8 @@ async fn serve_exchange(mut listener: Listener, storage: Arc<Storage>) {
 async fn serve_events(mut listener: Listener, node: Node) {
     let (broker, room) = (Broker::default(), Arc::new(Semaphore::new(MAX_EVENT_STREAMS)));
     while let Ok((stream, from)) = listener.accept().await {
+        //= spec/services.md#pp-svc-14
+        //# Subscribing needs trust.
         let trusted = node.peers().iter().any(|peer| peer.node == from.address.node && peer.trusted);
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
         if !trusted {

@@ -155,6 +155,8 @@ fn remove_stale(received: &Path) {
 }
 
 /// The last component of a name, without what a terminal, a shell or a file system could take amiss.
+//= spec/services.md#pp-svc-6
+//# A received file's name is never used as a path.
 fn safe_name(name: &str) -> String {
     let base = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let mut clean: String =
@@ -180,6 +182,9 @@ fn split_name(name: &str) -> (String, String) {
 mod tests {
     use super::*;
 
+    //= spec/services.md#pp-svc-6
+    //= type=test
+    //# A received file's name is never used as a path.
     #[test]
     fn names_cannot_leave_the_folder_nor_hide() {
         for (name, safe) in [

@@ -67,6 +67,8 @@ impl Transfer {
         if self.offset != self.size {
             return Err("the file is incomplete");
         }
+        //= spec/services.md#pp-svc-9
+        //# A streamed file counts as received only when its SHA-256 is the announced one.
         if self.digest.clone().finalize().as_slice() != self.sha256 {
             let _ = self.restart();
             return Err("the digest does not match");

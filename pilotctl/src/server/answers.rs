@@ -109,6 +109,8 @@ pub(super) async fn answer(session: &Arc<Session>, command: u8, request: Request
 }
 
 /// What this daemon does not do, in words: never silence.
+//= spec/ipc.md#pp-ipc-11
+//# A command this daemon does not do is answered with an error that says so.
 const fn unsupported(request: u8) -> &'static str {
     match request {
         command::SET_WEBHOOK => "set_webhook: not supported: any local client could take the events away",
@@ -155,6 +157,8 @@ fn bind(session: &Arc<Session>, port: u16) -> Result<Reply, String> {
                 datagram = datagrams.next() => {
                     let (Some(datagram), Some(session)) = (datagram, owner.upgrade()) else { return };
                     let (from, data) = (datagram.from, datagram.data);
+                    //= spec/ipc.md#pp-ipc-13
+                    //# A datagram goes to the client that bound its port.
                     session.push_or_drop(&Reply::ReceivedFrom { from, to_port: port, data });
                 }
             }

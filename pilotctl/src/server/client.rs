@@ -80,6 +80,8 @@ async fn answer_requests(session: &Arc<Session>, mut requests: mpsc::Receiver<Fr
         //= spec/ipc.md#pp-ipc-5
         //# Each request is answered once, in the order of requests.
         let outcome = match Request::decode(&frame) {
+            //= spec/ipc.md#pp-ipc-4
+            //# The answer to a command is the next command number, or 0x0A with a code and a text.
             Ok(request) => answers::answer(session, frame.command + 1, request).await,
             Err(error) => Err(error.to_string()),
         };

@@ -63,6 +63,8 @@ impl IpcServer {
             _ => {}
         }
         let listener = UnixListener::bind(path).map_err(|error| CliError::from(error).context(path.display()))?;
+        //= spec/ipc.md#pp-ipc-1
+        //# The local socket is a Unix stream socket that only its owner can open.
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
         Ok(Self { listener, path: path.to_owned() })
     }

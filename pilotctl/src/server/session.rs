@@ -68,6 +68,8 @@ impl Session {
     }
 
     /// The way into one of this client's connections; nobody else's.
+    //= spec/ipc.md#pp-ipc-8
+    //# A connection can be used and closed only by the client that opened or accepted it.
     pub(super) fn stream(&self, conn: u32) -> Option<mpsc::Sender<super::streams::Outgoing>> {
         self.owned().streams.get(&conn).map(Handle::sender)
     }
@@ -98,6 +100,8 @@ impl Session {
     }
 
     /// The client is gone.
+    //= spec/ipc.md#pp-ipc-9
+    //# A client that leaves has its streams reset and its ports freed.
     pub(super) fn end(&self) {
         let owned = std::mem::take(&mut *self.owned());
         for task in owned.ports.into_values() {

@@ -80,6 +80,9 @@ fn load(path: &Path) -> Result<Identity> {
 mod tests {
     use super::*;
 
+    //= spec/identity.md#pp-id-3
+    //= type=test
+    //# The key file is readable by its owner only.
     #[test]
     fn the_same_key_comes_back_and_a_readable_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
