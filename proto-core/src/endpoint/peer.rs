@@ -457,7 +457,8 @@ impl Endpoint {
         let now = self.now;
         self.expire_pings(node);
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        if peer.hello_again.take_if(|at| *at <= now).is_some() && !peer.ours {
+        // What we know of the peer says nothing about what it knows of us: the first hello may have come before the key.
+        if peer.hello_again.take_if(|at| *at <= now).is_some() {
             self.hello(node);
         }
         self.go_on_unresolved(node);
