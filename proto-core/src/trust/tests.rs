@@ -460,7 +460,7 @@ fn targets_that_are_not_other_nodes_are_refused() {
         assert_eq!(a.trust.handle_relayed_request(WALL, node, "", true), Err(MessageError::Impersonation));
     }
     let mut unregistered = Trust::new(Arc::new(identity(A)), rust_crypto(), false);
-    assert_eq!(unregistered.command(NOW, WALL, Command::Revoke(B)), Err(TrustError::NotRegistered));
+    assert_eq!(unregistered.command(NOW, WALL, Command::Approve(B)), Err(TrustError::NotRegistered));
 }
 
 //= spec/trust.md#pp-trust-14
