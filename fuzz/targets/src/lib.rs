@@ -17,8 +17,10 @@ mod endpoint;
 mod ipc;
 pub mod mutate;
 mod null_crypto;
+mod portmap;
 mod registry;
 mod registry_json;
+mod scenario;
 mod script;
 mod services;
 mod stream;
@@ -69,6 +71,10 @@ targets! {
     endpoint::endpoint_raw,
     endpoint::endpoint_real,
     endpoint::recording,
+    wire::meet,
+    portmap::port_mapping,
+    portmap::port_mapper,
+    scenario::scenario,
 }
 
 /// The target called `name`.
