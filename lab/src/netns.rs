@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A site without a NAT is a host directly on the bridge, with the address its router would have. Behind two NATs there is
-//! a `cgn-a` on the bridge, and `nat-a` is 100.64.1.2 behind it. What routers do with packets stands in [`crate::router`].
+//! a `cgn-a` on the bridge, and `nat-a` is 100.64.1.2 behind it. What routers do with packets stands in `router`.
 
 use crate::place::Place;
 use crate::process::{self, Ended, PATIENCE};
