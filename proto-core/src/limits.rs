@@ -110,6 +110,9 @@ pub const REGISTRY_REPLY_TIMEOUT: Duration = Duration::from_secs(8);
 /// Longest wait between connection attempts: registered again within 5 s of the registry's restart.
 pub const REGISTRY_MAX_BACKOFF: Duration = Duration::from_secs(2);
 
+/// Rotations of one node's key that are remembered and checked, the newest: who was away for more of them must trust anew.
+pub const MAX_KEY_ROTATIONS: usize = 16;
+
 /// Trusted peers; further approvals are refused.
 pub const MAX_TRUSTED: usize = MAX_PEERS;
 /// Requests for trust that wait for a decision, one per node; further ones are dropped (control-plane section 3).

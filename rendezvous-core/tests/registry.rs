@@ -5,6 +5,9 @@
 mod common;
 
 use common::{ADMIN, Agent, WALL, World, home};
+use proto_core::crypto::rust_crypto;
+use proto_core::limits::MAX_KEY_ROTATIONS;
+use proto_core::registry::{KEY_ROTATED, Lookup, leads};
 use rendezvous_core::RegistryConfig;
 use rendezvous_core::rate::Rate;
 use serde_json::{Value, json};
@@ -285,7 +288,7 @@ fn an_inbox_is_bounded() {
 //# public.
 //= spec/privacy.md#pp-priv-6
 //= type=test
-//# The registry tells a stranger of a private node its key, networks, visibility, version and when it was last seen, and nothing
+//# The registry tells a stranger of a private node its key and earlier ones, networks, visibility, version and when it was last seen, and nothing
 //# else.
 //= spec/privacy.md#pp-priv-7
 //= type=test
@@ -365,7 +368,7 @@ fn relay_only_nodes_are_found_at_the_beacon() {
 #[test]
 fn rotation_is_bound_to_the_new_key_and_the_old_one_is_worthless() {
     let mut world = World::new();
-    let mut a = world.join(1);
+    let a = world.join(1);
     let new = Agent { id: a.id, ..Agent::new(9) };
     let rotate = json!({"type": "rotate_key", "node_id": a.id, "new_public_key": new.public_key()});
     let mut unbound = rotate.clone();
@@ -375,9 +378,46 @@ fn rotation_is_bound_to_the_new_key_and_the_old_one_is_worthless() {
     assert_eq!(error(&world.once(&a.about_me("heartbeat"))), "signature verification failed");
     assert_eq!(world.once(&new.about_me("heartbeat"))["type"], "heartbeat_ok");
     assert_eq!(world.join(9).id, a.id);
-    a.id = 0;
-    assert_eq!(world.join(1).id, 2, "the old key is a newcomer");
     assert_eq!(world.once(&json!({"type": "get_key_info", "node_id": 1}))["rotate_count"], 1);
+}
+
+//= spec/identity.md#pp-id-10
+//= type=test
+//# A registry keeps the keys that a node gave up, each with its signature over the next, and tells them with the present key.
+//= spec/identity.md#pp-id-11
+//= type=test
+//# A registry refuses to register a key that was given up for another one.
+#[test]
+fn keys_that_were_given_up_lead_to_the_present_one_and_never_come_back() {
+    let mut world = World::new();
+    let id = world.join(1).id;
+    let keys: Vec<Agent> = (1..=18).map(|seed| Agent { id, ..Agent::new(seed) }).collect();
+    let rotate = |to: &Agent| json!({"type": "rotate_key", "node_id": id, "new_public_key": to.public_key()});
+    for pair in keys.windows(2) {
+        let reply = world.once(&pair[0].signed(rotate(&pair[1])));
+        assert_eq!(reply["public_key"], pair[1].public_key(), "{reply}");
+    }
+    world.restart();
+    let record = Lookup::parse(&world.once(&json!({"type": "lookup", "node_id": id}))).unwrap();
+    let current = keys[17].key.public();
+    assert_eq!((record.public_key, record.key_history.len()), (Some(current), MAX_KEY_ROTATIONS));
+    let lead = |from: &Agent| leads(&record.key_history, record.node, (&from.key.public(), &current), rust_crypto());
+    assert!(keys[1..17].iter().all(lead));
+    assert!(!lead(&keys[0]), "older than what is kept");
+    assert_eq!(error(&world.once(&keys[5].register("198.51.100.7:4000"))), KEY_ROTATED);
+    assert_eq!(error(&world.once(&keys[17].signed(rotate(&keys[5])))), KEY_ROTATED);
+}
+
+/// Of versions before 1.9.1, whose signature does not say the new key.
+#[test]
+fn a_rotation_that_nobody_else_can_check_leaves_no_history() {
+    let mut world = World::with(RegistryConfig { unbound_rotation: true, ..RegistryConfig::default() });
+    let a = world.join(1);
+    let mut rotate = json!({"type": "rotate_key", "node_id": a.id, "new_public_key": Agent::new(9).public_key()});
+    rotate["signature"] = a.sign(&format!("rotate:{}", a.id)).into();
+    assert_eq!(world.once(&rotate)["public_key"], Agent::new(9).public_key());
+    let record = world.once(&json!({"type": "lookup", "node_id": a.id}));
+    assert!(record["key_history"].is_null(), "{record}");
 }
 
 //= spec/addressing.md#pp-addr-2

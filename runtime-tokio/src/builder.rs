@@ -35,6 +35,7 @@ pub struct Builder {
     registry: Option<String>,
     registry_tls: RegistryTls,
     beacons: Vec<String>,
+    successor: Option<Identity>,
     trust: Option<Snapshot>,
     on_trust_change: Option<TrustCallback>,
 }
@@ -49,6 +50,7 @@ impl Builder {
             registry: None,
             registry_tls: RegistryTls::None,
             beacons: Vec::new(),
+            successor: None,
             trust: None,
             on_trust_change: None,
         }
@@ -110,6 +112,15 @@ impl Builder {
         self
     }
 
+    /// An earlier run began to rotate to this identity, and did not hear how that ended: [`Event::IdentityReplaced`] says when it is used.
+    ///
+    /// [`Event::IdentityReplaced`]: proto_core::endpoint::Event::IdentityReplaced
+    #[must_use]
+    pub fn successor(mut self, identity: Identity) -> Self {
+        self.successor = Some(identity);
+        self
+    }
+
     /// What an earlier run saved.
     #[must_use]
     pub fn trust(mut self, snapshot: Snapshot) -> Self {
@@ -155,6 +166,9 @@ impl Builder {
         let local = io.local_address();
         let seed = entropy::seed().map_err(StartError::Entropy)?;
         let mut endpoint = Endpoint::new(Arc::new(self.config), self.identity, self.crypto, seed, BootClock::now());
+        if let Some(successor) = self.successor {
+            endpoint.set_successor(successor);
+        }
         if let Some(snapshot) = self.trust {
             endpoint.restore_trust(snapshot);
         }

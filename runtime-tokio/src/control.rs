@@ -3,6 +3,7 @@
 use crate::error::{NodeClosed, PingError, ResolveError};
 use crate::node::{Node, Pong};
 use core::time::Duration;
+use proto_core::crypto::Identity;
 use proto_core::endpoint::{Outcome, TrustCommand};
 use proto_core::ids::{NodeId, RequestId};
 use proto_core::limits::DIAL_TIMEOUT;
@@ -40,6 +41,16 @@ impl Node {
     /// When the node was closed; a refusal by the registry is an [`Outcome`].
     pub async fn registry_request(&self, request: Request) -> Result<Outcome, NodeClosed> {
         self.request(|endpoint, now| endpoint.registry_request(now, request)).await
+    }
+
+    /// Replaces the node's identity key by `successor`, which must be stored already. With [`Outcome::Registry`] it is in use; what other
+    /// outcomes mean stands at [`Endpoint::rotate_identity`]. Cancel-safe: a request that was sent is not taken back.
+    ///
+    /// # Errors
+    ///
+    /// When the node was closed.
+    pub async fn rotate_identity(&self, successor: Identity) -> Result<Outcome, NodeClosed> {
+        self.request(|endpoint, now| endpoint.rotate_identity(now, successor)).await
     }
 
     /// Asks a peer for trust, or approves it when it asked already. `justification`: at most 1024 bytes. Cancel-safe.

@@ -130,7 +130,9 @@ impl Waiting {
             | Event::TrustRequested { .. }
             | Event::TrustRejected { .. }
             | Event::TrustChanged { .. }
-            | Event::KeyMismatch(_) => self.news.events.push(event),
+            | Event::KeyMismatch(_)
+            | Event::KeyRotated(_)
+            | Event::IdentityReplaced(_) => self.news.events.push(event),
         }
     }
 

@@ -18,5 +18,5 @@ mod transfer;
 
 pub use nat::{Filtering, Mapping, NatBox};
 pub use net::{Host, Link, Net, Sent, address, identity, node, target};
-pub use rendezvous::Rendezvous;
+pub use rendezvous::{Rendezvous, wall};
 pub use transfer::pattern;

@@ -99,6 +99,6 @@ fn config() -> RegistryConfig {
 }
 
 /// Seconds since 1970 at `now`: the virtual world begins in 2026.
-pub(crate) fn wall(now: Timestamp) -> u64 {
+pub fn wall(now: Timestamp) -> u64 {
     1_790_000_000 + now.as_micros() / 1_000_000
 }

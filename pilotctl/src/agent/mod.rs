@@ -8,25 +8,24 @@ mod transfer;
 pub(crate) use transfer::digest_of;
 
 use crate::cli::{CliError, Kind, Result};
-use crate::state::{Settings, TrustFile};
+use crate::state::{KeyFile, Settings, TrustFile};
 use driver::services::{EVENTS_PORT, EXCHANGE_PORT};
 use events::Broker;
 use proto_core::NodeId;
-use proto_core::crypto::Identity;
-use proto_core::endpoint::{self, PeerStatus, Status, StreamStatus};
+use proto_core::endpoint::{self, Event, PeerStatus, Status, StreamStatus};
 use proto_core::ids::StreamId;
 use proto_core::registry::Request as Registry;
 use proto_core::wire::SocketAddress;
 use runtime_tokio::{
-    BindError, Config, Datagrams, DialError, Fingerprint, Listener, Node, NodeClosed, Outcome as Reply, PathKind,
-    PingError, Pong, RegistryTls, StartError, Stream,
+    BindError, Config, Datagrams, DialError, Events, EventsError, Fingerprint, Listener, Node, NodeClosed,
+    Outcome as Reply, PathKind, PingError, Pong, RegistryTls, StartError, Stream,
 };
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use storage::Storage;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 /// Streams of the data exchange at once: each may hold a frame of 16 MiB.
 const MAX_EXCHANGES: usize = 64;
@@ -44,7 +43,9 @@ pub(crate) struct Agent {
     node: Node,
     settings: Settings,
     mailbox: PathBuf,
-    public_key: String,
+    keys: KeyFile,
+    /// One rotation at a time.
+    rotating: Mutex<()>,
     started: Instant,
     _services: tokio::task::JoinSet<()>,
 }
@@ -64,22 +65,17 @@ pub(crate) struct TrustEntry {
 
 impl Agent {
     /// Starts a node as `settings` say, keeping what peers send under `mailbox`. Registration goes on in the background.
-    pub(crate) async fn start(
-        settings: &Settings,
-        identity: Identity,
-        trust: TrustFile,
-        mailbox: &Path,
-    ) -> Result<Self> {
+    pub(crate) async fn start(settings: &Settings, keys: KeyFile, trust: TrustFile, mailbox: &Path) -> Result<Self> {
         let storage = Arc::new(Storage::open(mailbox, settings.quota)?);
-        let public_key = data_encoding::BASE64.encode(identity.public().as_bytes());
-        let node = start_node(settings, identity, trust).await?;
+        let node = start_node(settings, &keys, trust).await?;
         let mut services = tokio::task::JoinSet::new();
         let failed = |error: BindError| CliError::internal(format!("cannot serve a built-in port: {error}"));
         services.spawn(serve_exchange(node.listen(EXCHANGE_PORT).map_err(failed)?, storage));
         services.spawn(serve_events(node.listen(EVENTS_PORT).map_err(failed)?, node.clone()));
+        services.spawn(watch_keys(node.events(), keys.clone()));
         let (settings, started) = (settings.clone(), Instant::now());
         let mailbox = mailbox.to_owned();
-        Ok(Self { node, settings, mailbox, public_key, started, _services: services })
+        Ok(Self { node, keys, rotating: Mutex::default(), settings, mailbox, started, _services: services })
     }
 
     /// Connects to a port of a peer; fails within 5 s, with the reason.
@@ -117,6 +113,29 @@ impl Agent {
     pub(crate) async fn registry(&self, request: Registry) -> Outcome<Value> {
         let outcome = self.node.registry_request(request).await.map_err(|closed| closed.to_string())?;
         if let Reply::Registry(reply) = outcome { Ok(reply) } else { Err(failure(outcome)) }
+    }
+
+    /// Replaces this node's key; the registry's reply.
+    //= spec/identity.md#pp-id-7
+    //# A node can rotate its key, signed by the old one over the new one.
+    pub(crate) async fn rotate_identity(&self) -> Outcome<Value> {
+        let _turn = self.rotating.lock().await;
+        let successor = self.keys.prepare().map_err(|error| error.to_string())?;
+        let outcome = self.node.rotate_identity(successor).await.map_err(|closed| closed.to_string())?;
+        match outcome {
+            Reply::Registry(reply) => {
+                self.keys.promote(self.node.public_key()).map_err(|error| error.to_string())?;
+                Ok(reply)
+            }
+            Reply::RegistryError(_) => {
+                self.keys.discard();
+                Err(failure(outcome))
+            }
+            // It may have the new key: as soon as it says so, that is used.
+            Reply::RegistryUnavailable | Reply::Timeout | Reply::Pong { .. } | Reply::Trust(_) | Reply::Failed(_) => {
+                Err(failure(outcome))
+            }
+        }
     }
 
     pub(crate) async fn trust_request(&self, node: NodeId, justification: &str) -> Outcome<&'static str> {
@@ -205,8 +224,8 @@ impl Agent {
         self.node.sign(message)
     }
 
-    pub(crate) fn public_key(&self) -> &str {
-        &self.public_key
+    pub(crate) fn public_key(&self) -> String {
+        self.node.public_key().to_string()
     }
 
     pub(crate) fn email(&self) -> &str {
@@ -257,7 +276,7 @@ impl Agent {
     }
 }
 
-async fn start_node(settings: &Settings, identity: Identity, trust: TrustFile) -> Result<Node> {
+async fn start_node(settings: &Settings, keys: &KeyFile, trust: TrustFile) -> Result<Node> {
     let config = Config {
         endpoint: settings.endpoint,
         hostname: settings.hostname.clone(),
@@ -269,7 +288,7 @@ async fn start_node(settings: &Settings, identity: Identity, trust: TrustFile) -
         punch_private_targets: settings.lan,
         ..Config::default()
     };
-    let mut builder = Node::builder(identity).config(config).registry(settings.registry.to_string());
+    let mut builder = Node::builder(keys.load()?).config(config).registry(settings.registry.to_string());
     for beacon in &settings.beacons {
         builder = builder.beacon(beacon.to_string());
     }
@@ -280,6 +299,9 @@ async fn start_node(settings: &Settings, identity: Identity, trust: TrustFile) -
         let pin: Fingerprint =
             text.parse().map_err(|error| CliError::usage(format!("registry fingerprint: {error}")))?;
         builder = builder.registry_tls(RegistryTls::Pinned(pin));
+    }
+    if let Some(successor) = keys.successor()? {
+        builder = builder.successor(successor);
     }
     if let Some(snapshot) = trust.load()? {
         builder = builder.trust(snapshot);
@@ -294,6 +316,24 @@ async fn start_node(settings: &Settings, identity: Identity, trust: TrustFile) -
         StartError::Resolve(..) => CliError::new(Kind::ConnectionFailed, error),
         StartError::Entropy(_) => CliError::internal(error),
     })
+}
+
+/// Keeps the key that took this node's old one's place, and says what became of peers' keys.
+async fn watch_keys(mut events: Events, keys: KeyFile) {
+    loop {
+        match events.next().await {
+            Ok(Event::IdentityReplaced(key)) => match keys.promote(key) {
+                Ok(()) => tracing::info!(%key, "this node has a new key"),
+                Err(error) => tracing::error!(%error, "the new key cannot be kept: it stays beside the old one"),
+            },
+            Ok(Event::KeyRotated(node)) => tracing::info!(%node, "a trusted peer has a new key, signed by its old one"),
+            Ok(Event::KeyMismatch(node)) => {
+                tracing::warn!(%node, "a peer has another key than the pinned one: refused")
+            }
+            Ok(_) | Err(EventsError::Lagged(_)) => {}
+            Err(EventsError::Closed) => return,
+        }
+    }
 }
 
 async fn serve_exchange(mut listener: Listener, storage: Arc<Storage>) {

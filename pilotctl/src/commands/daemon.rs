@@ -6,7 +6,7 @@ use crate::agent::Agent;
 use crate::cli::args::{DaemonArgs, DaemonCommand};
 use crate::cli::{CliError, Context, Kind, Result};
 use crate::server::{IpcServer, serve};
-use crate::state::{Lock, PidFile, Settings, TrustFile, insecure_warnings, load_or_create_identity, private_dir};
+use crate::state::{KeyFile, Lock, PidFile, Settings, TrustFile, insecure_warnings, private_dir};
 use driver::Driver;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -178,13 +178,13 @@ async fn foreground(context: &Context, arguments: DaemonArgs) -> Result<()> {
     for warning in insecure_warnings(settings.insecure) {
         tracing::warn!("{warning}");
     }
-    let (identity, trust) = if arguments.ephemeral {
-        (crate::state::new_identity()?, TrustFile::nowhere())
+    let (keys, trust) = if arguments.ephemeral {
+        (KeyFile::nowhere(), TrustFile::nowhere())
     } else {
-        (load_or_create_identity(&context.paths.identity())?, TrustFile::at(context.paths.trust()))
+        (KeyFile::at(context.paths.identity()), TrustFile::at(context.paths.trust()))
     };
     let mailbox = mailbox(context, &settings)?;
-    let agent = Arc::new(Agent::start(&settings, identity, trust, mailbox).await?);
+    let agent = Arc::new(Agent::start(&settings, keys, trust, mailbox).await?);
     let server = IpcServer::bind(&context.paths.socket).await?;
     let compat = match &settings.compat_socket {
         Some(path) => Some(IpcServer::bind(path).await?),

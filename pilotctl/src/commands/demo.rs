@@ -5,7 +5,7 @@
 use super::file::rate_mb;
 use crate::agent::Agent;
 use crate::cli::{CliError, Context, Kind, Result};
-use crate::state::{Settings, TrustFile, new_identity, private_dir};
+use crate::state::{KeyFile, Settings, TrustFile, private_dir};
 use bytes::Bytes;
 use driver::services::exchange::MessageKind;
 use driver::services::{EXCHANGE_PORT, send_file, send_message};
@@ -117,7 +117,7 @@ async fn start_agent(server: &Server, name: &str, state: PathBuf) -> Result<Agen
         admin_token: None,
         compat_socket: None,
     };
-    Agent::start(&settings, new_identity()?, TrustFile::at(state.join("trust.json")), &state).await
+    Agent::start(&settings, KeyFile::nowhere(), TrustFile::at(state.join("trust.json")), &state).await
 }
 
 /// Waits for a condition, and names it when it does not come.

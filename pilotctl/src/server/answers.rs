@@ -1,7 +1,7 @@
 //! What each request does, and its answer. Every request of control-plane section 4.2 gets one.
 
 use super::session::{MAX_PORTS, Session};
-use super::streams::Outgoing;
+use super::streams::{Outgoing, number};
 use super::{envelope, info, network};
 use crate::agent::{Agent, TrustEntry};
 use bytes::Bytes;
@@ -49,10 +49,7 @@ pub(super) async fn answer(session: &Arc<Session>, command: u8, request: Request
             return Ok(payload(command, Bytes::copy_from_slice(&port.to_be_bytes())));
         }
         Request::Close(conn) => {
-            // Unknown and foreign ones look closed: they tell nothing about other clients.
-            if let Some(handle) = session.remove_stream(conn) {
-                handle.close();
-            }
+            session.hub.close(session, conn);
             return Ok(Answer::reply(Reply::Closed(conn)));
         }
         Request::Finish(conn) => return finish(session, conn).await.map(|()| payload(command, Bytes::new())),
@@ -85,6 +82,7 @@ pub(super) async fn answer(session: &Arc<Session>, command: u8, request: Request
             reply
         }
         Request::Lookup(node) => registry(agent, "lookup", Registry::Lookup(NodeId(node))).await?,
+        Request::RotateKey => agent.rotate_identity().await.map_err(|why| format!("rotate_key: {why}"))?,
         Request::Deregister => registry(agent, "deregister", Registry::Deregister).await?,
         Request::SetTags(json) => set_tags(agent, &json).await?,
         Request::Network(sub) => network::network(agent, sub).await?,
@@ -98,7 +96,6 @@ pub(super) async fn answer(session: &Arc<Session>, command: u8, request: Request
         Request::SetWebhook(_)
         | Request::SetTaskExec(_)
         | Request::MyPolo
-        | Request::RotateKey
         | Request::SubmitBadge(_)
         | Request::EnrollRecovery(_) => return Err(unsupported(command - 1).to_owned()),
         // The reader has dealt with these: they have no answer, and no way to here.
@@ -113,7 +110,6 @@ const fn unsupported(request: u8) -> &'static str {
         command::SET_WEBHOOK => "set_webhook: not supported: any local client could take the events away",
         command::SET_TASK_EXEC => "set_task_exec: not supported: tasks left the protocol",
         command::MY_POLO => "my_polo: not supported: scores left the protocol",
-        command::ROTATE_KEY => "rotate_key: not supported by this version",
         command::SUBMIT_BADGE => "submit_badge: not supported: this daemon shows no badges",
         command::ENROLL_RECOVERY => "enroll_recovery: not supported: keep a copy of identity.json instead",
         _ => "not supported by this version",
@@ -129,7 +125,7 @@ async fn dial(session: &Arc<Session>, to: SocketAddress) -> Result<Answer, Strin
         return Err("dial: too many connections of this client".to_owned());
     }
     let stream = session.hub.agent.dial(to).await?;
-    let conn = session.hub.next_conn();
+    let conn = number(stream.id());
     Ok(Answer { reply: Reply::Dialed(conn), stream: Some((conn, stream)) })
 }
 
@@ -167,7 +163,7 @@ async fn accept(session: &Arc<Session>, port: u16, stream: Stream, remote: Socke
     if !session.has_room() {
         return;
     }
-    let conn = session.hub.next_conn();
+    let conn = number(stream.id());
     if session.push(&Reply::Accepted { port, conn, remote }).await {
         super::streams::start(session, conn, stream);
     }

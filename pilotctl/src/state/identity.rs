@@ -1,12 +1,12 @@
-//! The node's key on disk: `identity.json`, readable by its owner only.
+//! The node's key on disk: `identity.json`, readable by its owner only, and beside it the key that is to replace it.
 
-use super::replace_file;
+use super::{replace_file, sync_folder};
 use crate::cli::{CliError, Kind, Result};
 use data_encoding::BASE64;
-use proto_core::crypto::Identity;
+use proto_core::crypto::{Identity, PublicKey};
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use zeroize::{Zeroize, Zeroizing};
 
 /// The format of the reference: 32 bytes of seed and the public key again, both in base64.
@@ -22,8 +22,64 @@ impl Drop for IdentityFile {
     }
 }
 
+/// Where a daemon keeps its key; nowhere for one that forgets.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyFile(Option<PathBuf>);
+
+impl KeyFile {
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self(Some(path))
+    }
+
+    /// Every start makes another key.
+    pub(crate) fn nowhere() -> Self {
+        Self(None)
+    }
+
+    /// The identity, made if there is none.
+    pub(crate) fn load(&self) -> Result<Identity> {
+        self.0.as_deref().map_or_else(new, load_or_create)
+    }
+
+    /// The identity to which a rotation was begun whose end nobody heard.
+    pub(crate) fn successor(&self) -> Result<Option<Identity>> {
+        let path = self.successor_path().filter(|path| path.exists());
+        path.map(|path| load(&path)).transpose()
+    }
+
+    /// The identity to rotate to. It is kept before the registry hears of it: a key that only the registry has is lost.
+    pub(crate) fn prepare(&self) -> Result<Identity> {
+        self.successor_path().as_deref().map_or_else(new, load_or_create)
+    }
+
+    /// `key` is the node's from now on.
+    pub(crate) fn promote(&self, key: PublicKey) -> Result<()> {
+        let (Some(path), Some(next)) = (&self.0, self.successor_path()) else { return Ok(()) };
+        if self.successor()?.is_some_and(|successor| successor.public() == key) {
+            match std::fs::rename(next, path) {
+                // Somebody else of this daemon was quicker.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                outcome => outcome?,
+            }
+            sync_folder(path)?;
+        }
+        Ok(())
+    }
+
+    /// The registry refused the successor.
+    pub(crate) fn discard(&self) {
+        if let Some(next) = self.successor_path() {
+            let _ = std::fs::remove_file(next);
+        }
+    }
+
+    fn successor_path(&self) -> Option<PathBuf> {
+        self.0.as_ref().map(|path| path.with_extension("next.json"))
+    }
+}
+
 /// Reads the identity at `path`, or makes one there.
-pub(crate) fn load_or_create(path: &Path) -> Result<Identity> {
+fn load_or_create(path: &Path) -> Result<Identity> {
     match std::fs::metadata(path) {
         Ok(about) if about.permissions().mode() & 0o077 != 0 => {
             let message = format!("{} can be read by others: the key in it may be known", path.display());
@@ -40,7 +96,7 @@ pub(crate) fn load_or_create(path: &Path) -> Result<Identity> {
 }
 
 /// A fresh identity, in memory only.
-pub(crate) fn new() -> Result<Identity> {
+fn new() -> Result<Identity> {
     let seed =
         runtime_common::entropy::seed().map_err(|error| CliError::internal(format!("no randomness: {error}")))?;
     Ok(Identity::from_seed(seed))
@@ -90,6 +146,25 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         assert_eq!(load_or_create(&path).err().map(|error| error.kind()), Some(Kind::PermissionDenied));
+    }
+
+    #[test]
+    fn a_successor_waits_beside_the_key_until_it_takes_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = KeyFile::at(folder.path().join("identity.json"));
+        let first = keys.load().unwrap().public();
+        assert!(keys.successor().unwrap().is_none());
+        let next = keys.prepare().unwrap().public();
+        assert_eq!(keys.prepare().unwrap().public(), next, "one that may be the registry's already is not replaced");
+        assert_eq!(keys.successor().unwrap().map(|successor| successor.public()), Some(next));
+        keys.promote(first).unwrap();
+        assert_eq!(keys.load().unwrap().public(), first, "another key than the successor's changes nothing");
+        keys.promote(next).unwrap();
+        assert_eq!(keys.load().unwrap().public(), next);
+        assert!(keys.successor().unwrap().is_none());
+        assert_ne!(keys.prepare().unwrap().public(), next);
+        keys.discard();
+        assert!(keys.successor().unwrap().is_none());
     }
 
     #[test]

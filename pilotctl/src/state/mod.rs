@@ -9,7 +9,7 @@ mod trust;
 
 pub(crate) use compat::PidFile;
 pub(crate) use config::{Settings, insecure_warnings};
-pub(crate) use identity::{load_or_create as load_or_create_identity, new as new_identity};
+pub(crate) use identity::KeyFile;
 pub(crate) use lock::Lock;
 pub(crate) use paths::Paths;
 pub(crate) use trust::TrustFile;
@@ -44,7 +44,12 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
     }
     written?;
-    File::open(folder)?.sync_all()
+    sync_folder(path)
+}
+
+/// What was renamed to `path` is there after a crash too.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?.sync_all()
 }
 
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! What goes in and what comes out.
 
 use super::{CloseReason, DialError, Ecn};
+use crate::crypto::PublicKey;
 use crate::ids::{NodeId, RequestId, SocketId, StreamId};
 use crate::wire::{Address, SocketAddress};
 use bytes::Bytes;
@@ -121,6 +122,10 @@ pub enum Event {
     TrustSnapshotChanged,
     /// A peer's identity key differs from the pinned one; it was refused.
     KeyMismatch(NodeId),
+    /// A trusted peer gave up its pinned key for another one, which it signed; that one is pinned now.
+    KeyRotated(NodeId),
+    /// This node's identity key was replaced by this one, which the registry has: keep its identity under the old one's name.
+    IdentityReplaced(PublicKey),
 }
 
 /// How data reaches a peer.

@@ -124,20 +124,25 @@ impl Endpoint {
                 peer.received(now, route, bytes, Proof::Unproven);
                 self.drops.count(error.name());
                 if error == ExchangeError::IdentityMismatch {
-                    self.identity_mismatch(sender);
+                    self.identity_mismatch(PendingExchange { exchange: *exchange, route, bytes });
                 }
             }
         }
     }
 
-    /// A pinned key is not given up; a looked-up one may have been rotated and is asked for once more.
-    fn identity_mismatch(&mut self, node: NodeId) {
+    /// The key may have been rotated: the registry is asked, and the exchange waits for what it can show.
+    fn identity_mismatch(&mut self, waiting: PendingExchange) {
+        let node = waiting.exchange.sender;
         let told_by_host = self.peers.get(&node).is_some_and(|peer| peer.is_static);
-        if told_by_host || self.pinned_key(node).is_some() {
-            self.event(Event::KeyMismatch(node));
-        } else {
-            self.look_up(node);
+        let room = self.strangers.len() < limits::PENDING_EXCHANGES || self.strangers.contains_key(&node);
+        if told_by_host || self.is_lookup_paused(node) || !room {
+            if told_by_host || self.pinned_key(node).is_some() {
+                self.event(Event::KeyMismatch(node));
+            }
+            return;
         }
+        self.strangers.insert(node, waiting);
+        self.look_up(node);
     }
 
     /// PILK creates nothing. One that names a peer we know is answered with a PILA, rarely (data-plane section 4.3).
@@ -183,18 +188,16 @@ impl Endpoint {
         let now = self.now;
         self.looking_up.remove(&node);
         let Some(answer) = answer else {
-            if self.lookups_paused.len() >= limits::RATE_LIMITED_SOURCES {
-                self.lookups_paused.retain(|_, until| *until > now);
+            self.pause_lookups(node);
+            if self.strangers.remove(&node).is_some() && self.pinned_key(node).is_some() {
+                self.event(Event::KeyMismatch(node));
             }
-            if self.lookups_paused.len() < limits::RATE_LIMITED_SOURCES {
-                self.lookups_paused.insert(node, now + LOOKUP_PAUSE);
-            }
-            self.strangers.remove(&node);
             return;
         };
         if let Some(key) = &answer.public_key
-            && self.trust.note_key(node, key).is_err()
+            && !self.takes_key(node, key, &answer)
         {
+            self.pause_lookups(node);
             self.strangers.remove(&node);
             self.event(Event::KeyMismatch(node));
             return self.fail_dials(node, DialError::Identity);
@@ -220,7 +223,31 @@ impl Endpoint {
         if let (Some(waiting), Some(key)) = (self.strangers.remove(&node), told)
             && (self.public || shared || self.expects(node) || self.peers.contains_key(&node))
         {
-            self.accept_exchange(waiting.route, waiting.bytes, &waiting.exchange, &key);
+            if waiting.exchange.identity_public == key.0 {
+                self.accept_exchange(waiting.route, waiting.bytes, &waiting.exchange, &key);
+            } else {
+                self.refuse_other_identity(node);
+            }
+        }
+    }
+
+    /// The registry, asked for it, does not know the key either.
+    fn refuse_other_identity(&mut self, node: NodeId) {
+        self.drops.count(ExchangeError::IdentityMismatch.name());
+        if self.pinned_key(node).is_some() {
+            // It is not asked again for each forgery.
+            self.pause_lookups(node);
+            self.event(Event::KeyMismatch(node));
+        }
+    }
+
+    fn pause_lookups(&mut self, node: NodeId) {
+        let now = self.now;
+        if self.lookups_paused.len() >= limits::RATE_LIMITED_SOURCES {
+            self.lookups_paused.retain(|_, until| *until > now);
+        }
+        if self.lookups_paused.len() < limits::RATE_LIMITED_SOURCES {
+            self.lookups_paused.insert(node, now + LOOKUP_PAUSE);
         }
     }
 }

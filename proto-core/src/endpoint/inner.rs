@@ -36,6 +36,8 @@ use std::sync::Arc;
 pub struct Endpoint {
     pub(super) config: Arc<Config>,
     pub(super) identity: Arc<Identity>,
+    /// What is to replace it, as soon as the registry has it.
+    pub(super) successor: Option<Arc<Identity>>,
     pub(super) crypto: &'static CryptoProvider,
     pub(super) rng: Rng,
     pub(super) now: Timestamp,
@@ -138,6 +140,7 @@ impl Endpoint {
             scratch: vec![0; SCRATCH],
             config,
             identity,
+            successor: None,
         };
         endpoint.settle();
         endpoint

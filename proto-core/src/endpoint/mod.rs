@@ -18,6 +18,7 @@ mod manual;
 mod outbox;
 mod peer;
 mod registry;
+mod rotate;
 mod segment;
 mod service;
 mod status;

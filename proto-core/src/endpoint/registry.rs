@@ -6,7 +6,7 @@ use crate::crypto::Identity;
 use crate::ids::{NetworkId, NodeId, RequestId};
 use crate::nat::{DiscoveryAction, DiscoveryEvent};
 use crate::registry::{
-    Client, ClientConfig, ClientEvent, Lookup, Output, Registered, Request, RequestError, Resolved, Ticket,
+    Client, ClientConfig, ClientEvent, KEY_ROTATED, Lookup, Output, Registered, Request, RequestError, Resolved, Ticket,
 };
 use crate::rng::Rng;
 use crate::time::Timestamp;
@@ -29,6 +29,8 @@ pub(super) enum Awaited {
     TrustRelay(NodeId),
     /// This node's own record: its networks.
     OwnRecord,
+    /// The host's wish to replace this node's key.
+    Rotation(RequestId),
 }
 
 pub(super) fn client(config: &Config, identity: &Arc<Identity>, rng: Rng) -> Client {
@@ -101,7 +103,13 @@ impl Endpoint {
     fn registry_event(&mut self, event: ClientEvent) {
         match event {
             ClientEvent::Registered(registered) => self.registered(registered),
-            ClientEvent::RegistrationFailed(reason) => self.event(Event::RegistrationFailed(reason)),
+            ClientEvent::RegistrationFailed(reason) => {
+                // Nobody heard the answer to a rotation; this is it.
+                if reason.contains(KEY_ROTATED) {
+                    self.succeed();
+                }
+                self.event(Event::RegistrationFailed(reason));
+            }
             ClientEvent::Reply(ticket, answer) => self.registry_reply(ticket, answer),
             ClientEvent::Handshakes(handshakes) => self.handle_relayed_handshakes(handshakes),
             ClientEvent::Disconnected => self.drops.count("registry_disconnected"),
@@ -162,6 +170,7 @@ impl Endpoint {
                 }
             }
             Some(Awaited::TrustRelay(node)) => self.trust_relayed(node, answer),
+            Some(Awaited::Rotation(id)) => self.rotation_answered(id, answer),
             None => {}
         }
     }
@@ -172,7 +181,7 @@ impl Endpoint {
         }
     }
 
-    fn host_reply(&mut self, id: RequestId, answer: Result<Value, RequestError>) {
+    pub(super) fn host_reply(&mut self, id: RequestId, answer: Result<Value, RequestError>) {
         let outcome = match answer {
             Ok(reply) => {
                 self.learn_from(&reply);

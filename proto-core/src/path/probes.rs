@@ -63,6 +63,11 @@ impl Watch {
         PATIENCE.get(self.done).map(|&after| self.since + after)
     }
 
+    /// The first alarm was given.
+    pub(super) const fn has_asked(&self) -> bool {
+        self.done > 0
+    }
+
     /// The latest alarm that is due, once.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Option<Alarm> {
         let before = self.done;

@@ -3,6 +3,7 @@
 //! Keys that are not known are ignored, so are values of the wrong type in optional keys; numbers that cannot be
 //! what they claim make the whole reply invalid. A registry is not trusted to be well-behaved: lists are cut.
 
+use super::rotation::{Rotation, parse_history};
 use crate::crypto::PublicKey;
 use crate::ids::{NetworkId, NodeId};
 use crate::limits::{MAX_HANDSHAKES_PER_POLL, MAX_LAN_ADDRESSES, MAX_NETWORKS_PER_NODE};
@@ -59,6 +60,8 @@ pub struct Lookup {
     pub address: String,
     /// Its Ed25519 key; `None` for nodes registered without one.
     pub public_key: Option<PublicKey>,
+    /// The keys it had before, the oldest first, each with its signature over the next.
+    pub key_history: Vec<Rotation>,
     /// Everyone may reach it.
     pub public: bool,
     /// Networks it is in, the backbone included.
@@ -80,6 +83,7 @@ impl Lookup {
             node: node(reply, "node_id")?,
             address: owned(reply, "address").unwrap_or_default(),
             public_key: text(reply, "public_key").and_then(|key| key.parse().ok()),
+            key_history: parse_history(reply),
             public: flag(reply, "public"),
             networks: networks.map(NetworkId).take(MAX_NETWORKS_PER_NODE).collect(),
             hostname: owned(reply, "hostname"),

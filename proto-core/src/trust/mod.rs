@@ -248,6 +248,13 @@ impl Trust {
         }
     }
 
+    /// `node` was shown to have given up its pinned key for `key`, which is pinned from now on.
+    pub fn repin(&mut self, node: NodeId, key: PublicKey) {
+        let Some(record) = self.store.trusted.get_mut(&node) else { return };
+        record.public_key = Some(key);
+        self.actions.push_back(TrustAction::SnapshotChanged);
+    }
+
     /// Carries out what a user wants and tells what became of it: `sent`, `approved`, `rejected`, `revoked` or
     /// `already trusted`. The last still asks the peer again, which may have lost its record.
     ///

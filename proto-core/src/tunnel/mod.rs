@@ -129,6 +129,15 @@ impl Tunnel {
         self.begin_exchange();
     }
 
+    /// The own identity changed: a new key, signed with it, is told until the peer answers. Does nothing where no key was told before.
+    pub fn renew(&mut self, now: Timestamp) {
+        self.observe(now);
+        if self.own.is_some() {
+            self.rotate = true;
+            self.begin_exchange();
+        }
+    }
+
     /// Asks once for the peer's key, and tells ours, by the known paths: after a change of the own address, or when probes stay unanswered. At most every 3 s.
     pub fn nudge(&mut self, now: Timestamp) {
         self.observe(now);

@@ -2,6 +2,7 @@
 
 use super::keys::as_text;
 use proto_core::crypto::PublicKey;
+use proto_core::limits::MAX_KEY_ROTATIONS;
 use proto_core::{NetworkId, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +83,40 @@ pub struct NodeRecord {
     pub key_rotated: Option<u64>,
     /// How often the key changed.
     pub rotations: u32,
+    /// The keys it gave up, the oldest first, at most [`MAX_KEY_ROTATIONS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_history: Vec<RetiredKey>,
+}
+
+/// A key that was given up for the next one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetiredKey {
+    /// The key.
+    #[serde(with = "as_text")]
+    pub public_key: PublicKey,
+    /// Its signature over the next one, base64.
+    pub signature: String,
+}
+
+impl NodeRecord {
+    /// Gives up the present key for `next`, which it signed. Without a `signature` that others can check the past is forgotten: no chain
+    /// of signatures leads over it.
+    //= spec/identity.md#pp-id-10
+    //# A registry keeps the keys that a node gave up, each with its signature over the next, and tells them with the present key.
+    pub(super) fn rotate(&mut self, next: PublicKey, signature: Option<&str>, wall: u64) {
+        match signature {
+            Some(signature) => {
+                let signature = signature.to_owned();
+                self.key_history.push(RetiredKey { public_key: self.public_key, signature });
+                let surplus = self.key_history.len().saturating_sub(MAX_KEY_ROTATIONS);
+                self.key_history.drain(..surplus);
+            }
+            None => self.key_history.clear(),
+        }
+        self.public_key = next;
+        self.key_rotated = Some(wall);
+        self.rotations = self.rotations.saturating_add(1);
+    }
 }
 
 /// What is durable about a network, besides its members.

@@ -25,6 +25,11 @@ pub(super) fn lookup(call: &mut Call<'_>) -> Handled<Fields> {
         "public_key": record.public_key.to_string(), "public": record.public, "polo_score": 0,
     }));
     let mut put = |field: &str, value: Value| drop(reply.insert(field.to_owned(), value));
+    if !record.key_history.is_empty() {
+        let retired = record.key_history.iter();
+        let retired = retired.map(|old| json!({"public_key": old.public_key.to_string(), "signature": old.signature}));
+        put("key_history", retired.collect());
+    }
     if let Some(version) = &record.version {
         put("version", version.as_str().into());
     }
@@ -36,7 +41,7 @@ pub(super) fn lookup(call: &mut Call<'_>) -> Handled<Fields> {
         put("relay_only", true.into());
     }
     //= spec/privacy.md#pp-priv-6
-    //# The registry tells a stranger of a private node its key, networks, visibility, version and when it was last seen, and nothing
+    //# The registry tells a stranger of a private node its key and earlier ones, networks, visibility, version and when it was last seen, and nothing
     //# else.
     if call.is_admin() || call.may_see(call.identity(), node) {
         if let Some(name) = &record.hostname {

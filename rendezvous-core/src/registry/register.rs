@@ -10,8 +10,8 @@ use super::state::Presence;
 use crate::limits::{MAX_NODES, MAX_OWNER_BYTES, MAX_VERSION_BYTES};
 use crate::validate;
 use proto_core::crypto::PublicKey;
-use proto_core::registry::challenge;
 use proto_core::registry::envelope::Stamp;
+use proto_core::registry::{KEY_ROTATED, challenge};
 use proto_core::wire::addr::Address;
 use proto_core::{NetworkId, NodeId};
 use serde_json::json;
@@ -30,6 +30,11 @@ pub(super) fn register(call: &mut Call<'_>) -> Handled<Fields> {
     //= spec/registry.md#pp-reg-9
     //# A node number is never given to another key, except by the rotation its holder signed.
     let known = call.state().by_key(&key).map(|node| node.record.clone());
+    //= spec/identity.md#pp-id-11
+    //# A registry refuses to register a key that was given up for another one.
+    if call.state().is_retired(&key) {
+        return Err(Refusal::new(KEY_ROTATED));
+    }
     // Whoever saw a key can register it unsigned; only its owner may rename it.
     let may_name = proof.signed || known.is_none();
     let claim = Claim { version, owner, proof };
@@ -152,6 +157,7 @@ fn enrol(call: &mut Call<'_>, key: PublicKey, claim: Claim) -> Handled<NodeId> {
         key_created: call.wall,
         key_rotated: None,
         rotations: 0,
+        key_history: Vec::new(),
     }));
     if let Some(stamp) = proof.stamp {
         call.use_up(id, stamp)?;
@@ -224,21 +230,24 @@ pub(super) fn rotate_key(call: &mut Call<'_>) -> Handled<Fields> {
     //= spec/registry.md#pp-reg-28
     //# Key rotation signs the new key by default.
     let bound = challenge::rotate_key(id, call.request.text("new_public_key").unwrap_or_default());
+    let mut signature = call.request.text("signature").map(str::to_owned);
     if let Err(refusal) = call.authenticate(id, &bound) {
         if !call.registry.config.unbound_rotation {
             return Err(refusal);
         }
         call.authenticate(id, &challenge::rotate_key_unbound(id))?;
+        signature = None;
     }
     if call.state().by_key(&new_key).is_some_and(|holder| holder.id() != id) {
         return Err(Refusal::new("key already in use"));
     }
+    if call.state().is_retired(&new_key) {
+        return Err(Refusal::new(KEY_ROTATED));
+    }
     let wall = call.wall;
     call.edit(id, |record| {
         if record.public_key != new_key {
-            record.public_key = new_key;
-            record.key_rotated = Some(wall);
-            record.rotations = record.rotations.saturating_add(1);
+            record.rotate(new_key, signature.as_deref(), wall);
         }
     })?;
     Ok(fields(json!({

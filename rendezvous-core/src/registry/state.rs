@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct State {
     nodes: BTreeMap<NodeId, Node>,
     ids_by_key: BTreeMap<PublicKey, NodeId>,
+    /// Keys that their node gave up; they never get a number again.
+    retired: BTreeMap<PublicKey, NodeId>,
     ids_by_name: BTreeMap<String, NodeId>,
     /// Where nodes last registered from. May name nodes that left or moved; whoever asks finds out and forgets them.
     seen_from: BTreeSet<(IpAddr, NodeId)>,
@@ -68,6 +70,7 @@ impl Default for State {
         Self {
             nodes: BTreeMap::new(),
             ids_by_key: BTreeMap::new(),
+            retired: BTreeMap::new(),
             ids_by_name: BTreeMap::new(),
             seen_from: BTreeSet::new(),
             trust: BTreeMap::new(),
@@ -100,11 +103,15 @@ impl State {
         self.next_node = self.next_node.max(record.id.saturating_add(1));
         if let Some(before) = self.nodes.get(&id).map(|node| &node.record) {
             self.ids_by_key.remove(&before.public_key);
+            for retired in &before.key_history {
+                self.retired.remove(&retired.public_key);
+            }
             if let Some(name) = before.hostname.as_ref().filter(|name| self.ids_by_name.get(*name) == Some(&id)) {
                 self.ids_by_name.remove(name);
             }
         }
         self.ids_by_key.insert(record.public_key, id);
+        self.retired.extend(record.key_history.iter().map(|retired| (retired.public_key, id)));
         if let Some(name) = &record.hostname {
             self.ids_by_name.insert(name.clone(), id);
         }
@@ -208,6 +215,11 @@ impl State {
     /// Uses up an envelope's stamp; false if `id` used it before. Also for nodes that said goodbye.
     pub(super) fn use_stamp(&mut self, id: NodeId, stamp: Stamp, window: Window) -> bool {
         self.nodes.get_mut(&id).is_some_and(|node| node.used_stamps.take(stamp, window))
+    }
+
+    /// A node gave up this key for another one.
+    pub(super) fn is_retired(&self, key: &PublicKey) -> bool {
+        self.retired.contains_key(key)
     }
 
     /// The node, also when it said goodbye.

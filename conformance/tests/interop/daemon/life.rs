@@ -23,6 +23,8 @@ pub(super) fn cases(version: &str) -> Vec<Case> {
     vec![
         case("recovers within 5 s", "after theirs was killed", they_restart),
         case("recovers within 5 s", "after ours was killed", we_restart),
+        case("a new identity key is taken up by a friend", "theirs rotates", they_rotate),
+        case("a new identity key is taken up by a friend", "ours rotates", we_rotate),
         case("nothing to do: no storm", "both", idle),
     ]
 }
@@ -65,6 +67,40 @@ fn recovers(world: &World) {
         });
     });
     println!("recovered in {:?}", began.elapsed());
+}
+
+/// Our daemon has pinned the old key, and follows the rotation by the registry's history.
+fn they_rotate(equipment: &Equipment, version: &str) {
+    let mut world = World::of_friends(equipment, version);
+    let mut stream = Echo::open(&world.ours, &world.theirs.id());
+    stream.round();
+    let new = world.theirs.ok(&["rotate-key"])["public_key"].clone();
+    stream.round();
+    recovers(&world);
+    // Either way there is a new key exchange, which shows the new key.
+    world.theirs.kill();
+    world.theirs.restart();
+    recovers(&world);
+    world.ours.until(RECOVERY, &["trust", "list"], |data| data["trusted"][0]["public_key"] == new);
+    world.ours.kill();
+    world.ours.start_daemon();
+    recovers(&world);
+}
+
+fn we_rotate(equipment: &Equipment, version: &str) {
+    let world = World::of_friends(equipment, version);
+    let mut stream = Echo::open(&world.ours, &world.theirs.id());
+    stream.round();
+    let before = world.ours.ok(&["identity", "show"]);
+    let new = world.ours.ok(&["identity", "rotate"])["public_key"].clone();
+    assert_ne!(new, before["public_key"]);
+    stream.round();
+    recovers(&world);
+    world.ours.kill();
+    world.ours.start_daemon();
+    let after = world.ours.ok(&["identity", "show"]);
+    assert_eq!((&after["public_key"], &after["address"]), (&new, &before["address"]));
+    recovers(&world);
 }
 
 fn idle(equipment: &Equipment, version: &str) {
