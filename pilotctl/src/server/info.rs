@@ -1,5 +1,6 @@
 //! The daemon's state as JSON: the reference's keys first, then ours.
 
+use super::streams::number;
 use crate::agent::Agent;
 use crate::state::insecure_warnings;
 use proto_core::endpoint::{PathKind, PeerStatus, RelayReason, Status, StreamStatus};
@@ -190,7 +191,7 @@ fn conn(stream: &StreamStatus) -> Value {
         "cong_win": stats.congestion_window,
         "dup_acks": stats.duplicate_acks,
         "fast_retx": stats.fast_retransmits,
-        "id": stream.id.0,
+        "id": number(stream.id),
         "in_flight": stats.in_flight,
         "in_recovery": stats.in_recovery,
         "local_port": stream.local_port,

@@ -12,6 +12,9 @@ use tokio::time::timeout;
 /// A transfer in which nothing moves for so long has broken off.
 const STANDSTILL: Duration = Duration::from_secs(20);
 
+/// Between two looks at a stream.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// A daemon's user.
 pub(super) struct End {
     driver: Driver,
@@ -48,6 +51,19 @@ impl End {
         let to = SocketAddress::new(peer.address, port);
         let dialled = timeout(PATIENCE, self.driver.dial(to)).await.unwrap().unwrap();
         (dialled, accept(&mut listener).await)
+    }
+
+    /// Waits until the peer of this end's stream to `port` has room for at most so many bytes; this end must be ours.
+    pub(super) async fn until_full(&self, port: u16, room: u64) {
+        loop {
+            let info = self.driver.info().await.unwrap();
+            let streams = info["conn_list"].as_array().unwrap();
+            let stream = streams.iter().find(|stream| stream["remote_port"] == port).unwrap();
+            if stream["peer_recv_win"].as_u64().unwrap() <= room {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Whether this end, which must be ours, reaches `peer` through the relay.

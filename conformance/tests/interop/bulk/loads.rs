@@ -1,18 +1,21 @@
-//! Much data on one stream, and many streams: on loopback, where nothing but the two programs is the limit.
+//! Much data on one stream, many streams, and a reader that does not read: on loopback, where nothing but the two programs is the limit.
 
-use super::ends::{End, accept, pour, run};
+use super::ends::{End, accept, pour, run, take};
 use super::{OURS_DIALS, SECTION, THEIRS_DIALS, alone};
 use crate::case::Case;
 use crate::equipment::Equipment;
 use crate::reference::Reference;
 use driver::Conn;
-use lab::agent::Agent;
+use lab::agent::{Agent, PATIENCE};
 use lab::netns::Isolated;
+use lab::noise::Noise;
 use lab::rendezvous::Rendezvous;
 use lab::traffic::Counter;
 use lab::wait;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Bytes each way.
 const MUCH: usize = 50_000_000;
@@ -110,4 +113,45 @@ async fn connect_many(dialler: &End, listener: &End, port: u16, count: usize) ->
         streams.push((near, accept(&mut port_of_listener).await));
     }
     streams
+}
+
+/// One stream of theirs is not read, and its queue becomes as full as it gets, while another stream to the same daemon goes on.
+pub(super) fn unread(version: &str) -> Case {
+    const LENGTH: usize = 40_000_000;
+    /// So little room is left by a reader that has stopped: the reference begins with more.
+    const FULL: u64 = 256 << 10;
+    const WATCHED: Duration = Duration::from_secs(2);
+    /// A full queue stops all streams of that daemon for a second.
+    const HALT: Duration = Duration::from_millis(900);
+    let wanted = version.to_owned();
+    let row = ("a stream that is not read stops no other", "ours to theirs");
+    Case::new(SECTION, row, version, move |equipment| {
+        let _alone = alone();
+        let world = World::new(equipment, &wanted);
+        run(async {
+            let (ours, theirs) = world.ends().await;
+            let (mut near, _unread) = ours.connect(&theirs, 5000).await;
+            let mut echo = ours.try_dial(&theirs, 7).await.expect("a connection to the echo port");
+            let bytes = Noise::new(3).bytes(LENGTH);
+            let others = async {
+                // Only from here on is it certain that everything lost on the way there was repeated.
+                timeout(PATIENCE, ours.until_full(5000, FULL)).await.expect("the reader's window fills");
+                echo_once(&mut echo, PATIENCE).await;
+                let begun = Instant::now();
+                while begun.elapsed() < WATCHED {
+                    echo_once(&mut echo, HALT).await;
+                }
+            };
+            tokio::select! {
+                sent = near.write_all(&bytes) => panic!("all was taken though nobody reads: {sent:?}"),
+                () = others => {}
+            }
+        });
+    })
+}
+
+async fn echo_once(echo: &mut Conn, limit: Duration) {
+    echo.write_all(b"on").await.unwrap();
+    let answer = timeout(limit, take(echo, 2)).await;
+    assert_eq!(answer.expect("the other stream goes on"), b"on");
 }
