@@ -63,8 +63,9 @@ pub const DATAGRAM_QUEUE_BYTES: usize = 4 * 1024 * 1024;
 pub const DIAL_TIMEOUT: Duration = Duration::from_millis(4_800);
 
 // path and nat
-/// Addresses remembered for one peer. Two interfaces in two families, the reflexive and a mapped one, and room for a rebinding.
-pub const MAX_CANDIDATES: usize = 8;
+/// Addresses remembered for one peer. Three interfaces in two families, a reflexive address in each and a mapped one, and room for
+/// rebindings.
+pub const MAX_CANDIDATES: usize = 12;
 /// Probes of one peer whose answer is still awaited; the oldest is forgotten first. Two rounds to every candidate and the relay.
 pub const MAX_PROBES: usize = 2 * (MAX_CANDIDATES + 1);
 /// Punch commands obeyed in a second (data-plane section 8.3).
@@ -72,6 +73,27 @@ pub const PUNCH_COMMAND_RATE: usize = 5;
 /// UDP sockets besides the first, for finding a way through a symmetric NAT: with 256 mappings and 1,024 probes at random ports a meeting
 /// is 98 % likely.
 pub const MAX_EXTRA_SOCKETS: usize = 256;
+/// Of these, opened for one search: all.
+//= spec/nat.md#pp-nat-22
+//# A search opens at most 256 sockets on the symmetric side, sends at most 100 datagrams a second on either side, ends after 12 seconds, is
+//# the only one of an endpoint, and rests for an hour toward a peer with which it failed.
+pub const SPRAY_SOCKETS: u16 = 256;
+/// Pause between two datagrams of a search, on either side: 100 a second.
+pub const SPRAY_INTERVAL: Duration = Duration::from_millis(10);
+/// How long a search goes on: 1,200 random ports against 256 mappings meet with more than 98 % likelihood.
+pub const SPRAY_TIME: Duration = Duration::from_secs(12);
+/// Rest toward a peer with which a search failed: the NATs have not changed.
+pub const SPRAY_PAUSE: Duration = Duration::from_secs(3600);
+/// Peers whose rest is remembered; the one nearest to its end is forgotten first.
+pub const MAX_SPRAY_PAUSES: usize = 256;
+/// Fresh sockets that show which ports a NAT gives out: 20 ports tell a block from chance, and cost a third of a second.
+pub const PREDICTION_SOCKETS: u16 = 10;
+/// Requests for sockets whose answer is awaited; a host that answers none is not asked for the oldest any more.
+pub const MAX_OPENINGS: usize = 8;
+/// How long predicted ports are tried.
+pub const PREDICTION_TIME: Duration = Duration::from_secs(2);
+/// Single ports predicted at once.
+pub const MAX_PREDICTED_PORTS: usize = 40;
 /// Sockets whose mapping at the router is known: the first, and one more for each way in use.
 pub const MAX_MAPPINGS: usize = 16;
 /// Questions to the router, and findings about it, not yet taken: one question is open at a time, so these never fill.

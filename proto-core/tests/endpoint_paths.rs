@@ -31,7 +31,7 @@ fn seconds(world: &World, began: proto_core::Timestamp, to: SocketAddr) -> Vec<u
 
 //= spec/strategy.md#pp-dial-7
 //= type=test
-//# A relayed peer is tried directly again every 30 seconds while there is traffic.
+//# A relayed peer not known to be ours is tried directly again every 30 seconds while there is traffic.
 #[test]
 fn a_relayed_peer_is_tried_directly_every_30_seconds_of_traffic() {
     let mut world = World::new(with_beacon(), &[true]);

@@ -127,3 +127,35 @@ fn receive_from(io: &UdpIo<UdpSocket>, batch: &mut UdpBatch) -> io::Result<bool>
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto_core::Input;
+
+    #[tokio::test]
+    async fn further_sockets_open_receive_and_close() {
+        let (io, _) = UdpIo::bind(SocketId(0), "127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut sockets = Sockets::new(io.wrap(UdpSocket::from_std).unwrap());
+        let opened = sockets.command(SocketCommand::Open(3)).unwrap();
+        let ports: std::collections::BTreeSet<_> =
+            opened.iter().map(|id| sockets.find(*id).unwrap().local_address().port()).collect();
+        assert_eq!(ports.len(), 3);
+        let to = sockets.find(opened[1]).unwrap().local_address();
+        std::net::UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"here", to).unwrap();
+        let mut batch = UdpBatch::new();
+        loop {
+            sockets.ready(None).await;
+            if sockets.receive(&mut batch).unwrap() {
+                break;
+            }
+        }
+        let mut inputs = batch.received().flat_map(|received| received.datagrams());
+        assert!(matches!(inputs.next(), Some(Input::Datagram { via, .. }) if via == opened[1]));
+        drop(inputs);
+        assert!(sockets.command(SocketCommand::Close(vec![opened[1]])).is_none());
+        assert!(sockets.find(opened[1]).is_none() && sockets.find(opened[0]).is_some());
+        let more = sockets.command(SocketCommand::Open(u16::MAX)).unwrap();
+        assert!(more.len() <= MAX_EXTRA_SOCKETS - 2 && !more.contains(&opened[0]), "bounded, whatever is asked for");
+    }
+}

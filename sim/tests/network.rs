@@ -154,3 +154,22 @@ fn a_rendezvous_that_dies_disturbs_nobody_and_forgets_nothing() {
     net.run_until(5 * SECOND, |net| registered(net, 0) && registered(net, 1));
     assert_eq!([number(&net, 0), number(&net, 1)], numbers);
 }
+
+/// The hello follows the key exchange so closely that jitter turns them round, and whoever got none must not refuse the other for ever.
+#[test]
+fn both_sides_know_each_other_as_ours_although_jitter_lost_the_first_hello() {
+    for seed in 20..40 {
+        let mut net = pair(seed, [Some(Mapping::AddressAndPortDependent), Some(Mapping::EndpointIndependent)]);
+        net.link.jitter = Duration::from_millis(2);
+        trust_each_other(&mut net);
+        for host in [0, 1] {
+            net.revive(host, true);
+        }
+        net.run_until(5 * SECOND, |net| registered(net, 0) && registered(net, 1));
+        net.run_for(5 * SECOND);
+        talk(&mut net);
+        net.run_for(3 * SECOND);
+        let ours = [(0, 1), (1, 0)].map(|(host, peer)| net.hosts[host].endpoint.peer(number(&net, peer)).unwrap().ours);
+        assert_eq!(ours, [true, true], "seed {seed}");
+    }
+}

@@ -71,6 +71,7 @@ targets! {
     endpoint::endpoint_raw,
     endpoint::endpoint_real,
     endpoint::recording,
+    wire::meet,
     portmap::port_mapping,
     portmap::port_mapper,
     scenario::scenario,

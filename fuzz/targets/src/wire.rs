@@ -9,7 +9,7 @@ use proto_core::wire::frame::{SECURE_HEADER_LEN, TAG_LEN};
 use proto_core::wire::header::{MAX_PAYLOAD, VERSION, crc32};
 use proto_core::wire::options::{MAX_OPTIONS_LEN, MAX_WINDOW_SHIFT, Options};
 use proto_core::wire::sack::{MAX_BLOCKS, Sack, looks_like_sack, safe_prefix_len};
-use proto_core::wire::{BeaconMessage, Datagram, Frame, HEADER_LEN, Header, SecureHeader, classify};
+use proto_core::wire::{BeaconMessage, Datagram, Frame, HEADER_LEN, Header, Meet, SecureHeader, classify};
 
 /// A header is written as it was read; one with its version, length and checksum put right is read.
 pub fn header(data: &[u8]) {
@@ -138,4 +138,11 @@ pub fn candidates(data: &[u8]) {
     }
     assert!(same_network(a.ip(), a.ip()));
     assert_eq!(same_network(a.ip(), b.ip()), same_network(b.ip(), a.ip()));
+}
+
+/// What a peer says of its addresses is written so that it is read as the same.
+pub fn meet(data: &[u8]) {
+    let Some(told) = Meet::parse(data) else { return };
+    let bytes = told.to_vec().expect("what was read can be written");
+    assert_eq!(Meet::parse(&bytes), Some(told));
 }

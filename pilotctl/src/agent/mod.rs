@@ -270,10 +270,10 @@ async fn start_node(settings: &Settings, identity: Identity, trust: TrustFile) -
         public: settings.public,
         owner: settings.email.clone(),
         relay_only: settings.relay_only,
+        ladder: Ladder { spraying: !settings.no_spray, port_mapping: settings.port_mapping, ..Ladder::default() },
         trust_auto_approve: settings.trust_auto_approve,
         insecure: settings.insecure,
         punch_private_targets: settings.lan,
-        ladder: Ladder { port_mapping: settings.port_mapping, ..Ladder::default() },
         ..Config::default()
     };
     let mut builder = Node::builder(identity).config(config).registry(settings.registry.to_string());

@@ -253,6 +253,9 @@ pub(crate) struct DaemonArgs {
     /// Never use direct paths
     #[arg(long)]
     pub(crate) relay_only: bool,
+    /// Do not search for a way through a symmetric NAT with many sockets or ports (256 at most, 100 packets/s, 12 s)
+    #[arg(long)]
+    pub(crate) no_spray: bool,
     /// Do not ask the router for a port (PCP, NAT-PMP)
     #[arg(long)]
     pub(crate) no_port_mapping: bool,

@@ -125,6 +125,7 @@ fn daemon_words(context: &Context, arguments: &DaemonArgs) -> Vec<OsString> {
     let flags = [
         ("--public", arguments.public),
         ("--relay-only", arguments.relay_only),
+        ("--no-spray", arguments.no_spray),
         ("--no-port-mapping", arguments.no_port_mapping),
         ("--lan", arguments.lan),
         ("--trust-auto-approve", arguments.trust_auto_approve),

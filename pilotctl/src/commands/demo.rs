@@ -109,6 +109,7 @@ async fn start_agent(server: &Server, name: &str, state: PathBuf) -> Result<Agen
         endpoint: None,
         public: false,
         relay_only: false,
+        no_spray: false,
         port_mapping: false,
         metrics_listen: None,
         lan: true,

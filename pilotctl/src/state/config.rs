@@ -25,6 +25,7 @@ struct ConfigFile {
     endpoint: Option<SocketAddr>,
     public: Option<bool>,
     relay_only: Option<bool>,
+    no_spray: Option<bool>,
     port_mapping: Option<bool>,
     metrics_listen: Option<SocketAddr>,
     lan: Option<bool>,
@@ -56,6 +57,7 @@ pub(crate) struct Settings {
     pub(crate) endpoint: Option<SocketAddr>,
     pub(crate) public: bool,
     pub(crate) relay_only: bool,
+    pub(crate) no_spray: bool,
     /// Ask the router for a port.
     pub(crate) port_mapping: bool,
     /// Where `/metrics` is served, a loopback address.
@@ -97,6 +99,7 @@ impl Settings {
             endpoint: arguments.endpoint.or(file.endpoint),
             public: arguments.public || file.public.unwrap_or(false),
             relay_only: arguments.relay_only || file.relay_only.unwrap_or(false),
+            no_spray: arguments.no_spray || file.no_spray.unwrap_or(false),
             port_mapping: !arguments.no_port_mapping && file.port_mapping.unwrap_or(true),
             metrics_listen: loopback(arguments.metrics_listen.or(file.metrics_listen))?,
             // A registry on this very machine or network means that peers are there too.

@@ -12,14 +12,14 @@ use crate::seq::SeqNumber;
 use crate::time::Timestamp;
 use crate::tunnel::SessionId;
 use crate::wire::options::OPTIONS_PORT;
-use crate::wire::{Address, Capabilities, Flags, Header, Options, Protocol, SocketAddress};
+use crate::wire::{Address, Capabilities, Flags, Header, Meet, Options, Protocol, SocketAddress};
 use bytes::Bytes;
 use core::time::Duration;
 
 /// Source port of pings: never 0, or two peers of the reference would answer each other for ever (data-plane section 7.2).
 //= spec/datagrams.md#pp-dgram-8
 //# Pings we send come from a port other than 0 and carry a nonce of 8 bytes.
-const PING_PORT: u16 = 49_152;
+pub(super) const PING_PORT: u16 = 49_152;
 /// A probe not answered by then is forgotten.
 const PROBE_LIFETIME: Duration = Duration::from_secs(5);
 /// A hello not answered is repeated once after this.
@@ -255,7 +255,7 @@ impl Endpoint {
         }
     }
 
-    fn control_header(&self, node: NodeId, src_port: u16, dst_port: u16) -> Option<Header> {
+    pub(super) fn control_header(&self, node: NodeId, src_port: u16, dst_port: u16) -> Option<Header> {
         Some(Header {
             flags: Flags::NONE,
             protocol: Protocol::Control,
@@ -272,7 +272,7 @@ impl Endpoint {
     /// What this endpoint offers to peers of ours.
     pub(super) fn options(&self) -> Options {
         Options {
-            capabilities: Capabilities::RELAY_FIRST,
+            capabilities: Capabilities::RELAY_FIRST | Capabilities::MEETS,
             max_segment: self.config.stream.loopback_mss.max(self.config.stream.mss),
             window_shift: 0,
         }
@@ -294,11 +294,16 @@ impl Endpoint {
 
     fn handle_hello(&mut self, sender: NodeId, payload: &[u8]) {
         let now = self.now;
-        if Options::parse(payload).is_some() {
+        if let Some(options) = Options::parse(payload) {
             self.with_peer(sender, |peer| {
                 peer.ours = true;
                 peer.path.set_ours(now, true);
             });
+            if options.capabilities.contains(Capabilities::MEETS) {
+                self.can_meet(sender);
+            }
+        } else if let Some(meet) = Meet::parse(payload) {
+            self.handle_meet(sender, &meet);
         }
     }
 

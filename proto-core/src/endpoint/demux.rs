@@ -20,13 +20,13 @@ impl Endpoint {
         }
         match classify(data) {
             Datagram::Empty => self.drops.count("empty_datagram"),
-            Datagram::Beacon(_) => self.handle_beacon(from, data),
+            Datagram::Beacon(_) => self.handle_beacon(via, from, data),
             Datagram::Frame(_) => self.handle_frame(Route::Direct { socket: via, address: from }, None, data),
         }
     }
 
     /// Beacon messages count only from a configured beacon.
-    fn handle_beacon(&mut self, from: SocketAddr, data: &mut [u8]) {
+    fn handle_beacon(&mut self, via: SocketId, from: SocketAddr, data: &mut [u8]) {
         //= spec/relay.md#pp-relay-4
         //# Beacon messages are taken from configured beacons only.
         if !self.config.beacons.contains(&from) {
@@ -34,6 +34,9 @@ impl Endpoint {
         }
         let (now, len) = (self.now, data.len());
         match BeaconMessage::parse(data) {
+            Ok(BeaconMessage::DiscoverReply(observed)) if via != SocketId(0) => {
+                self.socket_observed(via, from, canonical(observed));
+            }
             Ok(BeaconMessage::DiscoverReply(observed)) => {
                 self.discovery.handle_reply(now, from, canonical(observed));
             }

@@ -10,7 +10,7 @@ use super::{Config, Event, Input, Totals, Transmit, TransmitBuf};
 use crate::crypto::{CryptoProvider, Identity};
 use crate::ids::{NodeId, RequestId, SocketId};
 use crate::limits;
-use crate::nat::{Discovery, PortMapper, PunchPolicy};
+use crate::nat::{Discovery, Lifetime, PortMapper, PunchPolicy};
 use crate::rate::RateLimiter;
 use crate::registry::Client;
 use crate::rng::Rng;
@@ -51,6 +51,15 @@ pub struct Endpoint {
     pub(super) local_addresses: Vec<SocketAddr>,
     /// What the router forwards to each socket.
     pub(super) mapped: BTreeMap<SocketId, Mapped>,
+    /// The host's sockets beside the first.
+    pub(super) extra_sockets: BTreeSet<SocketId>,
+    /// Who waits for sockets, in order.
+    pub(super) opening: VecDeque<super::lifetime::Opener>,
+    pub(super) lifetime: Lifetime,
+    pub(super) lifetime_socket: Option<SocketId>,
+    pub(super) search: Option<super::search::Search>,
+    /// With whom no search is begun before then.
+    pub(super) spray_pauses: BTreeMap<NodeId, Timestamp>,
 
     pub(super) registry: Client,
     pub(super) awaited: BTreeMap<crate::registry::Ticket, super::registry::Awaited>,
@@ -125,6 +134,12 @@ impl Endpoint {
             networks: Vec::new(),
             local_addresses: Vec::new(),
             mapped: BTreeMap::new(),
+            extra_sockets: BTreeSet::new(),
+            opening: VecDeque::new(),
+            lifetime: Lifetime::default(),
+            lifetime_socket: None,
+            search: None,
+            spray_pauses: BTreeMap::new(),
             awaited: BTreeMap::new(),
             peers: BTreeMap::new(),
             dirty: BTreeSet::new(),
@@ -201,6 +216,8 @@ impl Endpoint {
                 TimerKind::Discovery => self.discovery.handle_timeout(now),
                 TimerKind::PortMapping => self.portmap.handle_timeout(now),
                 TimerKind::Trust => self.trust.handle_timeout(now),
+                TimerKind::Search => self.search_timeout(),
+                TimerKind::Lifetime => self.lifetime.handle_timeout(now),
             }
         }
         self.settle();
@@ -281,11 +298,8 @@ impl Endpoint {
     /// Carries what each machine has to say to the others, until all are silent.
     pub(super) fn settle(&mut self) {
         loop {
-            let busy = self.settle_registry()
-                | self.settle_discovery()
-                | self.settle_portmap()
-                | self.settle_trust()
-                | self.settle_peers();
+            let busy = self.settle_registry() | self.settle_discovery() | self.settle_portmap() | self.settle_trust();
+            let busy = busy | self.settle_peers() | self.settle_search() | self.settle_lifetime();
             if !busy {
                 break;
             }
@@ -294,10 +308,13 @@ impl Endpoint {
         self.timers.set(TimerKind::Discovery, self.discovery.poll_timeout());
         self.timers.set(TimerKind::PortMapping, self.portmap.poll_timeout());
         self.timers.set(TimerKind::Trust, self.trust.poll_timeout());
+        self.timers.set(TimerKind::Search, self.search_timeout_at());
+        self.timers.set(TimerKind::Lifetime, self.lifetime.poll_timeout());
     }
 
     fn network_changed(&mut self) {
         self.discovery.network_changed(self.now);
+        self.lifetime.network_changed();
         self.portmap.check(self.now);
         self.own_endpoint_changed();
     }

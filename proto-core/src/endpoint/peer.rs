@@ -3,6 +3,7 @@
 use super::control::Ping;
 use super::inner::Endpoint;
 use super::insecure::Unanswered;
+use super::meeting::Meeting;
 use super::outbox::{Packet, destination};
 use super::timers::TimerKind;
 use super::{Event, Outcome, PathKind};
@@ -43,6 +44,7 @@ pub(super) struct Peer {
     pub(super) ours: bool,
     /// The way of its last key exchange or packet.
     pub(super) last_route: Option<Route>,
+    pub(super) meeting: Meeting,
     pub(super) pings: VecDeque<Ping>,
     pub(super) pongs: PongBudget,
     /// Packets waiting for a session.
@@ -103,6 +105,7 @@ impl Peer {
             unanswered: Unanswered::default(),
             ours: false,
             last_route: None,
+            meeting: Meeting::default(),
             pings: VecDeque::new(),
             pongs: PongBudget::default(),
             pending: VecDeque::new(),
@@ -167,7 +170,7 @@ impl Endpoint {
             let config = PathConfig {
                 relay_available: !self.config.beacons.is_empty(),
                 relay_only: self.config.relay_only,
-                ..PathConfig::default()
+                keepalive: self.lifetime.keepalive(),
             };
             let mut peer = Peer::new(Tunnel::new(own, node), config, self.now);
             peer.key = self.pinned_key(node);
@@ -202,6 +205,8 @@ impl Endpoint {
             }
             self.dirty.remove(&node);
             self.event(Event::PeerDown(node));
+            self.search_succeeded(node);
+            self.close_idle_sockets();
         }
     }
 
@@ -309,6 +314,8 @@ impl Endpoint {
                     self.send_beacon(beacon, &request);
                 }
             }
+            PathAction::Meet => self.offer_meeting(node),
+            PathAction::Escalate => self.escalate(node),
             PathAction::Probe { route, nonce } => {
                 if self.peers.get(&node).is_some_and(|peer| peer.armour().is_some()) {
                     self.probe_path(node, route, nonce);
@@ -324,7 +331,11 @@ impl Endpoint {
                 if route == Some(Route::Relay) {
                     // What went by a way that is dead now is lost.
                     self.repeat_outstanding(node);
+                } else if let Some(route) = route {
+                    self.search_succeeded(node);
+                    self.measure_lifetime(route);
                 }
+                self.close_idle_sockets();
             }
             PathAction::Unreachable => self.peer_unreachable(node),
         }
@@ -446,7 +457,8 @@ impl Endpoint {
         let now = self.now;
         self.expire_pings(node);
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        if peer.hello_again.take_if(|at| *at <= now).is_some() && !peer.ours {
+        // What we know of the peer says nothing about what it knows of us: the first hello may have come before the key.
+        if peer.hello_again.take_if(|at| *at <= now).is_some() {
             self.hello(node);
         }
         self.go_on_unresolved(node);

@@ -280,6 +280,7 @@ impl Endpoint {
         let bounded = addresses.iter().take(crate::limits::MAX_LAN_ADDRESSES);
         self.local_addresses = bounded.copied().collect();
         self.tell_endpoint();
+        self.own_addresses_changed();
     }
 
     pub(super) fn send_beacon(&mut self, beacon: SocketAddr, message: &BeaconMessage<'_>) {

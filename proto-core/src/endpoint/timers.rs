@@ -25,6 +25,10 @@ pub enum TimerKind {
     PortMapping,
     /// Trust requests.
     Trust,
+    /// The search for a way through a symmetric NAT.
+    Search,
+    /// The measurement of how long the NAT keeps a mapping.
+    Lifetime,
 }
 
 /// The deadlines of all machines of one endpoint.

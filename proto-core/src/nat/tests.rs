@@ -1,5 +1,8 @@
 //! Discovery, classification and the punch rule, in virtual time.
 
+mod keepalive;
+mod search;
+
 use super::{Discovery, DiscoveryAction, DiscoveryEvent, Mapping, NatType, Observation, PunchPolicy};
 use crate::ids::NodeId;
 use crate::time::Timestamp;

@@ -9,8 +9,8 @@ use core::net::SocketAddr;
 
 /// The addresses worth trying, local ones first.
 pub(super) fn admissible(peer: &PeerAddresses<'_>, own: &OwnAddresses<'_>) -> Vec<(Route, Origin)> {
-    let local = peer.local.iter().map(|l| canonical(l.0)).filter(|&l| local_is_reachable(l, peer, own));
-    let reflexive = peer.reflexive.map(|r| canonical(r.0)).filter(|&r| reflexive_is_reachable(r, own));
+    let local = peer.local.iter().map(|l| canonical(l.0)).filter(|&l| is_admissible(l, true, peer, own));
+    let reflexive = peer.reflexive.map(|r| canonical(r.0)).filter(|&r| is_admissible(r, false, peer, own));
     let mut found: Vec<(Route, Origin)> = Vec::new();
     let tagged = local.map(|l| (l, Origin::ResolvedLocal)).chain(reflexive.map(|r| (r, Origin::ResolvedReflexive)));
     for (address, origin) in tagged {
@@ -20,6 +20,18 @@ pub(super) fn admissible(peer: &PeerAddresses<'_>, own: &OwnAddresses<'_>) -> Ve
         }
     }
     found
+}
+
+/// Whether one address is worth trying: of an interface of the peer's (`is_local`), or one that its NAT or router shows.
+pub(super) fn is_admissible(
+    address: SocketAddr,
+    is_local: bool,
+    peer: &PeerAddresses<'_>,
+    own: &OwnAddresses<'_>,
+) -> bool {
+    // Where our own addresses are known, a family that is not among them leads nowhere.
+    let family = own.local.is_empty() || address.is_ipv4() || own.local.iter().any(|l| canonical(l.0).is_ipv6());
+    family && if is_local { local_is_reachable(address, peer, own) } else { reflexive_is_reachable(address, own) }
 }
 
 /// An interface's address counts on a network of ours, or anywhere behind the same NAT. Loopback counts on the same host only.

@@ -221,6 +221,7 @@ impl PathSet {
             Some(Route::Direct { .. }) | None => {
                 self.chase = None;
                 self.burst = None;
+                self.verdict = None;
             }
         }
     }

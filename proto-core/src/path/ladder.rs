@@ -102,10 +102,19 @@ impl Ladder {
 
 /// Offsets of the first attempts to replace the relay.
 const CHASE: [Duration; 7] = [ms(0), ms(200), ms(500), ms(1000), ms(2000), ms(4000), ms(8000)];
-/// Interval of further attempts (data-plane section 10, rule 5).
+/// The first of these attempts after which more is called for than trying what is known: 2 s.
+const ESCALATES_AT: usize = 4;
+/// Interval of further attempts toward a peer not known to be ours (data-plane section 10, rule 5).
 //= spec/strategy.md#pp-dial-7
-//# A relayed peer is tried directly again every 30 seconds while there is traffic.
+//# A relayed peer not known to be ours is tried directly again every 30 seconds while there is traffic.
 const CHASE_INTERVAL: Duration = Duration::from_secs(30);
+/// Pause before the attempts on a peer of ours are repeated; it doubles.
+//= spec/strategy.md#pp-dial-10
+//# A relayed peer of ours is tried directly again when the network changes, and 1 minute after the first attempts, doubling up to 1 hour,
+//# while there is traffic.
+const RETRY: Duration = Duration::from_secs(60);
+/// The longest such pause.
+const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 
 /// The search for a direct way while relayed.
 #[derive(Debug)]
@@ -113,17 +122,20 @@ pub(super) struct Chase {
     started: Timestamp,
     next: Timestamp,
     done: usize,
+    /// Times that all attempts were in vain.
+    rounds: u32,
+    ours: bool,
 }
 
 impl Chase {
     /// Begins with a burst, because there is reason to believe that a direct way exists.
-    pub(super) const fn eager(now: Timestamp) -> Self {
-        Self { started: now, next: now, done: 0 }
+    pub(super) const fn eager(now: Timestamp, ours: bool) -> Self {
+        Self { started: now, next: now, done: 0, rounds: 0, ours }
     }
 
     /// Begins after one interval: a reference peer just failed the ladder's direct sends.
     pub(super) fn patient(now: Timestamp) -> Self {
-        Self { started: now, next: now + CHASE_INTERVAL, done: CHASE.len() }
+        Self { started: now, next: now + CHASE_INTERVAL, done: CHASE.len(), rounds: 0, ours: false }
     }
 
     pub(super) const fn next(&self) -> Timestamp {
@@ -132,27 +144,44 @@ impl Chase {
 
     /// The first attempts are over.
     pub(super) const fn gave_up_hurrying(&self) -> bool {
-        self.done >= CHASE.len()
+        self.done >= CHASE.len() || self.rounds > 0
     }
 
-    pub(super) fn take_due(&mut self, now: Timestamp) -> bool {
+    /// An attempt is due; `true` when more is called for besides.
+    pub(super) fn take_due(&mut self, now: Timestamp) -> Option<bool> {
         if self.next > now {
-            return false;
+            return None;
         }
+        let before = self.done;
         self.done += 1;
         while CHASE.get(self.done).is_some_and(|&after| self.started + after <= now) {
             self.done += 1;
         }
-        self.next = CHASE.get(self.done).map_or(now + CHASE_INTERVAL, |&after| self.started + after);
-        true
+        let escalates = self.ours && (before..self.done).contains(&ESCALATES_AT);
+        self.next = match CHASE.get(self.done) {
+            Some(&after) => self.started + after,
+            None if self.ours => self.next_round(now),
+            None => now + CHASE_INTERVAL,
+        };
+        Some(escalates)
+    }
+
+    fn next_round(&mut self, now: Timestamp) -> Timestamp {
+        self.started = now + RETRY.saturating_mul(1 << self.rounds.min(6)).min(LONGEST_RETRY);
+        self.rounds = self.rounds.saturating_add(1);
+        self.done = 0;
+        self.started
     }
 }
 
 /// Offsets of the probes after a punch command: the other side got its command at about the same time, and the first probe of one side
 /// always finds the other's NAT still closed.
-const BURST: [Duration; 4] = [ms(0), ms(200), ms(500), ms(1000)];
+//= spec/nat.md#pp-nat-21
+//# Two peers of ours tell each other their addresses inside the tunnel and try them at the same time, the side that was asked after half
+//# the round-trip time through the relay, for up to 2 seconds.
+const BURST: [Duration; 5] = [ms(0), ms(200), ms(500), ms(1000), ms(1700)];
 
-/// The probes after a punch command.
+/// The probes after a punch command, or an agreement with the peer.
 #[derive(Debug)]
 pub(super) struct Burst {
     started: Timestamp,

@@ -13,6 +13,7 @@
 mod admit;
 mod evidence;
 mod ladder;
+mod meet;
 mod probes;
 mod reason;
 mod route;
@@ -31,6 +32,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use evidence::{Asks, Succession};
 use ladder::{Burst, Chase, Ladder};
+use meet::Search;
 use probes::{Probes, Watch};
 pub use reason::RelayReason;
 pub use route::{OwnAddresses, PathAction, PathConfig, PeerAddresses, Proof, Route};
@@ -78,6 +80,10 @@ pub struct PathSet {
     watch: Option<Watch>,
     succession: Option<Succession>,
     asks: Asks,
+    /// Addresses learnt from the peer's own word, since when.
+    told: (Timestamp, usize),
+    search: Option<Search>,
+    verdict: Option<RelayReason>,
     probes: Probes,
     /// No task is in it twice, and at most [`MAX_TASKS`].
     tasks: VecDeque<Task>,
@@ -88,6 +94,8 @@ pub struct PathSet {
 enum Task {
     Resolve,
     RequestPunch,
+    Meet,
+    Escalate,
     Probe(Route),
     Keepalive(Route),
     Selected(Option<Route>),
@@ -115,6 +123,9 @@ impl PathSet {
             watch: None,
             succession: None,
             asks: Asks::new(now),
+            told: (now, 0),
+            search: None,
+            verdict: None,
             probes: Probes::default(),
             tasks: VecDeque::new(),
         }
@@ -189,7 +200,7 @@ impl PathSet {
             ladder.relay_at_once(now);
         }
         if self.chase.is_some() {
-            self.chase = Some(Chase::eager(now));
+            self.chase = Some(Chase::eager(now, true));
         }
         self.handle_timeout(now);
     }
@@ -341,7 +352,11 @@ impl PathSet {
     pub fn may_send(&self, route: Route, bytes: usize) -> bool {
         match route {
             Route::Relay => self.config.relay_available,
-            Route::Direct { .. } => self.direct_allowed() && self.ways.find(route).is_some_and(|w| w.may_send(bytes)),
+            Route::Direct { .. } if !self.direct_allowed() => false,
+            Route::Direct { .. } => match self.ways.find(route) {
+                Some(way) if way.may_send(bytes) => true,
+                Some(_) | None => self.search.is_some_and(|search| search.allows(route)),
+            },
         }
     }
 
@@ -349,6 +364,8 @@ impl PathSet {
     pub fn sent(&mut self, now: Timestamp, route: Route, bytes: usize) {
         if let Some(way) = self.ways.find_mut(route) {
             way.note_sent(bytes);
+        } else if let Some(search) = &mut self.search {
+            search.spend();
         }
         if self.selected != Some(route) {
             return;
@@ -367,6 +384,8 @@ impl PathSet {
             return Some(match task {
                 Task::Resolve => PathAction::Resolve,
                 Task::RequestPunch => PathAction::RequestPunch,
+                Task::Meet => PathAction::Meet,
+                Task::Escalate => PathAction::Escalate,
                 Task::Probe(route) if !self.may_send(route, PROBE_BYTES) => continue,
                 Task::Probe(route) => {
                     let nonce = rng.next_u64();
@@ -396,6 +415,8 @@ impl PathSet {
             RelayReason::FellSilent
         } else if self.chase.as_ref().is_some_and(|c| !c.gave_up_hurrying()) {
             RelayReason::StillTrying
+        } else if let Some(verdict) = self.verdict {
+            verdict
         } else if self.ways.direct().next().is_none() {
             RelayReason::NoAddress
         } else {

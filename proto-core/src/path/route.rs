@@ -60,6 +60,10 @@ pub enum PathAction {
     Resolve,
     /// Send a punch request (0x03) for this peer to the beacon.
     RequestPunch,
+    /// Tell a peer of ours where we are, and ask where it is; its answer is for [`super::PathSet::told`].
+    Meet,
+    /// Two seconds of trying every address that is known were in vain: more can be done only by who knows both sides' NATs.
+    Escalate,
     /// Reach for the peer over exactly this route: with a session an encrypted ping whose payload is `nonce`, without one a PILA.
     Probe {
         /// The way to try.
@@ -85,13 +89,13 @@ pub struct PathConfig {
     pub relay_available: bool,
     /// This node is configured never to use direct paths.
     pub relay_only: bool,
-    /// A direct path on which nothing was sent this long gets a keepalive. Default 25 s.
+    /// A direct path on which nothing was sent this long gets a keepalive. Default 15 s.
     pub keepalive: Duration,
 }
 
 impl Default for PathConfig {
     fn default() -> Self {
-        Self { relay_available: true, relay_only: false, keepalive: Duration::from_secs(25) }
+        Self { relay_available: true, relay_only: false, keepalive: Duration::from_secs(15) }
     }
 }
 

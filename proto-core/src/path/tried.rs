@@ -33,6 +33,7 @@ fn tried(way: &Way) -> Option<TriedPath> {
         Origin::ResolvedLocal => "host",
         Origin::ResolvedReflexive => "server-reflexive",
         Origin::Punch => "punch command",
+        Origin::Told => "told by the peer",
         Origin::Heard => "peer-reflexive",
     };
     let outcome = match way.standing {

@@ -35,8 +35,8 @@ impl PathSet {
         self.climb(now);
         self.settle_succession(now);
         self.heed_silence(now);
-        if self.chase.as_mut().is_some_and(|c| c.take_due(now)) {
-            self.chase_step(now);
+        if let Some(escalates) = self.chase.as_mut().and_then(|c| c.take_due(now)) {
+            self.chase_step(now, escalates);
         }
         if self.burst.as_mut().is_some_and(|b| b.take_due(now)) {
             self.attempt_all_direct(now);
@@ -93,21 +93,28 @@ impl PathSet {
         self.task(Task::Unreachable);
     }
 
-    fn chase_step(&mut self, now: Timestamp) {
+    fn chase_step(&mut self, now: Timestamp, escalates: bool) {
         let pointless = !self.direct_allowed() || !self.is_active(now) || self.works_directly();
         if pointless {
             self.chase = None;
             return;
         }
         self.request_punch(now);
+        if self.ours {
+            self.task(Task::Meet);
+        }
         self.attempt_all_direct(now);
+        if escalates {
+            self.task(Task::Escalate);
+        }
     }
 
     /// Seeks a direct way while relayed: eagerly where one is likely.
     pub(super) fn start_chase(&mut self, now: Timestamp) {
         if self.direct_allowed() {
             let worked_before = self.ways.direct().any(|w| w.standing != Standing::Unproven);
-            self.chase = Some(if self.ours || worked_before { Chase::eager(now) } else { Chase::patient(now) });
+            self.chase =
+                Some(if self.ours || worked_before { Chase::eager(now, self.ours) } else { Chase::patient(now) });
         }
     }
 
@@ -135,9 +142,15 @@ impl PathSet {
     /// Keepalives are for direct ways only; the beacon hears from us anyway.
     fn keepalive_due(&self) -> Option<Timestamp> {
         //= spec/keepalive.md#pp-ka-6
-        //# A direct path without a send for 25 seconds gets a packet that keeps the NAT mapping, while the peer was used within 2 minutes.
+        //# A direct path without a send for 15 seconds, or for half the time that the NAT was seen to keep an unused mapping, gets a packet that
+        //# keeps it, while the peer was used within 2 minutes.
         let last_used = self.last_used.filter(|_| self.selected.is_some_and(Route::is_direct))?;
         Some(self.last_sent + self.config.keepalive).filter(|&at| at < last_used + IDLE_AFTER)
+    }
+
+    /// The NAT keeps mappings for longer, or less long, than was thought.
+    pub fn set_keepalive(&mut self, interval: Duration) {
+        self.config.keepalive = interval;
     }
 
     /// A peer of ours gets a ping, so that one datagram keeps the mapping and proves the way.

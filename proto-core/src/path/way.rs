@@ -29,12 +29,17 @@ pub(super) enum Origin {
     ResolvedReflexive,
     /// A punch command we asked for.
     Punch,
+    /// The peer itself, inside the tunnel.
+    Told,
     /// The source of a frame (peer-reflexive).
     Heard,
 }
 
 /// Probes that a mere hint is worth: a burst, and two more for what it may have lost.
 const HINT_ATTEMPTS: u8 = 6;
+
+/// A peer that names an address again within this means the same attempt.
+const HINT_REPEATED: Duration = Duration::from_secs(30);
 
 /// One way and its history.
 #[derive(Debug)]
@@ -53,6 +58,8 @@ pub(super) struct Way {
     /// How many of them since it was named or proven last.
     attempts: u8,
     pub(super) rtt: Option<Duration>,
+    /// The registry or the beacon named it too, once at least.
+    pub(super) is_vouched: bool,
     received: u64,
     sent: u64,
 }
@@ -69,6 +76,7 @@ impl Way {
             attempted: None,
             attempts: 0,
             rtt: None,
+            is_vouched: false,
             received: 0,
             sent: 0,
         }
@@ -83,7 +91,8 @@ impl Way {
     pub(super) fn is_exhausted(&self) -> bool {
         //= spec/nat.md#pp-nat-19
         //# An address that a punch command or a peer named is sent at most six probes for it, unless one is answered.
-        self.origin == Origin::Punch && self.standing == Standing::Unproven && self.attempts >= HINT_ATTEMPTS
+        let hint = matches!(self.origin, Origin::Punch | Origin::Told);
+        hint && self.standing == Standing::Unproven && self.attempts >= HINT_ATTEMPTS
     }
 
     pub(super) fn note_attempt(&mut self, now: Timestamp) {
@@ -138,8 +147,8 @@ impl Way {
             (Standing::Proven, _) | (_, Origin::Configured) => 3,
             (Standing::Silent, _) => 2,
             (Standing::Unproven, Origin::Heard) => 0,
-            (Standing::Unproven, Origin::Punch) if self.is_exhausted() => 0,
-            (Standing::Unproven, Origin::ResolvedLocal | Origin::ResolvedReflexive | Origin::Punch) => 1,
+            (Standing::Unproven, Origin::Punch | Origin::Told) if self.is_exhausted() => 0,
+            (Standing::Unproven, Origin::ResolvedLocal | Origin::ResolvedReflexive | Origin::Punch | Origin::Told) => 1,
         }
     }
 }
@@ -195,9 +204,12 @@ impl Ways {
         if origin != Origin::Heard && way.origin == Origin::Heard {
             way.origin = origin;
         }
-        if origin == Origin::Punch {
+        // Whoever names an address again is believed again; the peer itself not before that can mean something new.
+        let stale = !way.attempted_within(now, HINT_REPEATED);
+        if origin == Origin::Punch || (origin == Origin::Told && stale) {
             way.attempts = 0;
         }
+        way.is_vouched |= matches!(origin, Origin::ResolvedLocal | Origin::ResolvedReflexive | Origin::Punch);
         Some(way)
     }
 

@@ -252,7 +252,7 @@ fn endpoint_len(endpoint: &SocketAddr) -> usize {
     }
 }
 
-fn parse_endpoint(reader: &mut Reader<'_>) -> Result<SocketAddr, ParseError> {
+pub(super) fn parse_endpoint(reader: &mut Reader<'_>) -> Result<SocketAddr, ParseError> {
     let ip = match reader.u8()? {
         4 => IpAddr::V4(Ipv4Addr::from(reader.array::<4>()?)),
         16 => IpAddr::V6(Ipv6Addr::from(reader.array::<16>()?)).to_canonical(),
@@ -263,7 +263,7 @@ fn parse_endpoint(reader: &mut Reader<'_>) -> Result<SocketAddr, ParseError> {
 
 //= spec/relay.md#pp-relay-16
 //# An IPv4-mapped address is written as IPv4 in beacon messages.
-fn emit_endpoint(writer: &mut Writer<'_>, endpoint: &SocketAddr) -> Result<(), EmitError> {
+pub(super) fn emit_endpoint(writer: &mut Writer<'_>, endpoint: &SocketAddr) -> Result<(), EmitError> {
     match endpoint.ip().to_canonical() {
         IpAddr::V4(ip) => {
             writer.put(&[4])?;

@@ -40,6 +40,8 @@ impl Capabilities {
     pub const NONE: Self = Self(0);
     /// Data may go through the relay at once and move to a direct path later; relayed frames do not pin the path.
     pub const RELAY_FIRST: Self = Self(1);
+    /// It arranges meetings ([`super::Meet`]).
+    pub const MEETS: Self = Self(2);
 
     /// All bits of `other` are set.
     #[must_use]

@@ -139,12 +139,13 @@ impl Net {
         drive(&mut host.endpoint, now, &mut sink);
         self.buffer = sink.buffer;
         host.sent += sink.sent.len() as u64;
-        for event in sink.told {
-            self.carry(index, &event);
-            self.hosts[index].events.push(event);
-        }
+        // What leaves by a socket that is to be closed leaves before.
         for (via, to, bytes) in sink.sent {
             self.emit(index, via, to, bytes);
+        }
+        for event in sink.told {
+            self.hosts[index].events.push(event.clone());
+            self.carry(index, &event);
         }
     }
 

@@ -236,6 +236,8 @@ impl World {
                         self.flying.extend([true, false].map(|to_b| (arrival, to_b, Route::Relay, Frame::Command)));
                     }
                     PathAction::Resolve
+                    | PathAction::Meet
+                    | PathAction::Escalate
                     | PathAction::RequestPunch
                     | PathAction::Selected(_)
                     | PathAction::Unreachable => {}

@@ -1,6 +1,5 @@
-//! The host's UDP sockets beside the first, and what the router forwards to them.
+//! What the router forwards to the host's sockets.
 
-use super::Event;
 use super::inner::Endpoint;
 use crate::ids::SocketId;
 use crate::limits;
@@ -16,6 +15,7 @@ impl Endpoint {
         }
         if self.mapped.insert(via, Mapped(external)) != Some(Mapped(external)) {
             self.tell_endpoint();
+            self.own_addresses_changed();
         }
     }
 
@@ -25,17 +25,18 @@ impl Endpoint {
         }
     }
 
+    /// Relayed peers hear of it, and try it.
+    pub(super) fn own_addresses_changed(&mut self) {
+        let now = self.now;
+        for node in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.with_peer(node, |peer| peer.path.own_addresses_changed(now));
+        }
+    }
+
     /// What the router forwards to the first socket, where no second NAT stands before it: anybody can reach that.
     pub(super) fn mapped_endpoint(&self) -> Option<SocketAddr> {
         let mapped = self.mapped.get(&SocketId(0))?.0;
         let outermost = self.discovery.reflexive().is_none_or(|seen| seen.0.ip() == mapped.ip());
         (outermost && Reach::of(mapped) == Reach::Global).then_some(mapped)
-    }
-
-    /// Nobody waits for sockets: they are given back.
-    pub(super) fn sockets_opened(&mut self, sockets: &[SocketId]) {
-        if !sockets.is_empty() {
-            self.event(Event::CloseSockets(sockets.to_vec()));
-        }
     }
 }
