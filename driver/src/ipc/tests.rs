@@ -108,8 +108,15 @@ proptest! {
 #[test]
 fn extensions_begin_at_0xe0_and_nothing_of_the_reference_lies_there() {
     use super::command;
-    let extensions =
-        [command::HELLO, command::FINISH, command::PING, command::NETCHECK, command::ACKNOWLEDGED, command::LOOKUP];
+    let extensions = [
+        command::HELLO,
+        command::FINISH,
+        command::PING,
+        command::NETCHECK,
+        command::ACKNOWLEDGED,
+        command::LOOKUP,
+        command::WHY,
+    ];
     assert!(extensions.iter().chain([&command::STREAM_ERROR]).all(|command| *command >= 0xE0));
     let known = |command: &u8| {
         let frame = Frame { command: *command, payload: Bytes::new() };

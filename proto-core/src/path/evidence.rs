@@ -137,6 +137,7 @@ impl PathSet {
         if let Some(way) = self.ways.find_mut(route) {
             way.note_rtt(rtt);
             way.heard = Some(now);
+            way.answered = Some(now);
             let newly = !way.is_proven();
             way.prove();
             if self.selected == Some(route) {

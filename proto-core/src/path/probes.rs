@@ -39,7 +39,7 @@ const PATIENCE: [(Duration, Alarm); 5] = [
     (Duration::from_millis(1000), Alarm::Ask),
     (Duration::from_millis(1450), Alarm::Ask),
     (Duration::from_millis(1900), Alarm::AskAll),
-    (Duration::from_millis(2300), Alarm::Ask),
+    (Duration::from_millis(2300), Alarm::AskAll),
     (Duration::from_millis(2800), Alarm::Dead),
 ];
 
@@ -64,6 +64,10 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) const fn new(now: Timestamp) -> Self {
         Self { since: now, done: 0 }
+    }
+
+    pub(super) const fn since(&self) -> Timestamp {
+        self.since
     }
 
     pub(super) fn next(&self) -> Option<Timestamp> {

@@ -119,18 +119,26 @@ impl PathSet {
     }
 
     fn heed_silence(&mut self, now: Timestamp) {
-        let Some(alarm) = self.watch.as_mut().and_then(|w| w.take_due(now)) else { return };
+        let Some(watch) = &mut self.watch else { return };
+        let (Some(alarm), since) = (watch.take_due(now), watch.since()) else { return };
         let Some(route) = self.selected else { return };
         match alarm {
             Alarm::Ask => self.probe(now, route),
             Alarm::AskAll => self.attempt_all_direct(now),
-            Alarm::Dead => self.abandon(now, route),
+            Alarm::Dead => self.abandon(now, route, since),
         }
     }
 
     /// The way in use is dead. Without another one it stays in use, and is asked as eagerly as a lost one.
-    fn abandon(&mut self, now: Timestamp, route: Route) {
+    fn abandon(&mut self, now: Timestamp, route: Route, since: Timestamp) {
         self.watch = None;
+        // All were asked: a peer that died is silent on each, and must not be waited for on one after the other.
+        //= spec/nat.md#pp-nat-24
+        //# With a path that is left for its silence, every other direct path is left that was asked meanwhile and did not answer.
+        let unanswered = |w: &&super::way::Way| w.is_proven() && w.answered.is_none_or(|at| at < since);
+        for silent in self.ways.direct().filter(unanswered).map(|w| w.route).collect::<Vec<_>>() {
+            self.bury(silent);
+        }
         self.bury(route);
         self.assume_relay();
         self.reselect(now);

@@ -53,6 +53,8 @@ pub(super) struct Way {
     pub(super) signed: Option<Timestamp>,
     /// The last fresh frame, or answered probe.
     pub(super) heard: Option<Timestamp>,
+    /// The last answer to a probe that went this way.
+    pub(super) answered: Option<Timestamp>,
     /// The last probe or key exchange of ours.
     pub(super) attempted: Option<Timestamp>,
     /// How many of them since it was named or proven last.
@@ -73,6 +75,7 @@ impl Way {
             added: now,
             signed: None,
             heard: None,
+            answered: None,
             attempted: None,
             attempts: 0,
             rtt: None,

@@ -42,6 +42,13 @@ impl Net {
         self.introduce(index);
     }
 
+    /// As [`Self::revive`], with its first socket at another port.
+    pub fn revive_at(&mut self, index: usize, with_state: bool, port: u16) {
+        self.hosts[index].address.set_port(port);
+        self.hosts[index].sockets.insert(SocketId(0), port);
+        self.revive(index, with_state);
+    }
+
     /// A host sleeps for `span`: no timer runs and no datagram is heard. It wakes and says so.
     pub fn suspend(&mut self, index: usize, span: Duration) {
         self.hosts[index].asleep = true;
