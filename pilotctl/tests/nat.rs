@@ -134,6 +134,7 @@ fn behind_randomising_routers_everything_goes_through_the_relay() {
             |data: &Value| data["peer_list"][0]["relay_reason"].as_str().is_some_and(|why| why.contains("symmetric"));
         world.a.until(PATIENCE, &["status"], final_reason);
         let [at_a, _] = world.both_say("relay");
+        explains_itself(&world);
         println!(
             "random x random: {classes:?}, relayed because {}, file at {} MB/s; {:?} in all",
             at_a["relay_reason"],
@@ -141,6 +142,22 @@ fn behind_randomising_routers_everything_goes_through_the_relay() {
             began.elapsed()
         );
     });
+}
+
+//= spec/ipc.md#pp-ipc-15
+//= type=test
+//# Command 0xEC with a node's number tells how that peer is reached, why it is relayed, what was tried and what would help; with 0 it
+//# tells so of every relayed peer.
+fn explains_itself(world: &World) {
+    let one = world.a.ok(&["why", "agent-b"]);
+    let all = world.a.ok(&["why"]);
+    for told in [&one, &all] {
+        let peer = peer_of(told, "peers", world.b.node()).unwrap();
+        assert_eq!(peer["path"], "relay", "{told}");
+        assert!(peer["reason"].is_string() && peer["sentence"].is_string(), "{told}");
+        assert!(!peer["tried"].as_array().unwrap().is_empty(), "{told}");
+        assert!(peer["remedies"].is_array(), "{told}");
+    }
 }
 
 #[test]
