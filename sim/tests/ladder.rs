@@ -134,6 +134,26 @@ fn whatever_punching_reaches_is_direct_within_three_seconds_and_opens_no_socket(
     }
 }
 
+//= spec/strategy.md#pp-dial-11
+//= type=test
+//# Keys are exchanged with a peer of ours through the relay while the registry is asked where it is.
+#[test]
+fn a_dial_to_a_known_peer_of_ours_does_not_wait_with_the_relay_until_it_knows_where_that_is() {
+    let mut net = pair(13, [symmetric(PortChoice::Random), symmetric(PortChoice::Random)], Ladder::default(), None);
+    for host in 0..2 {
+        net.revive(host, true);
+    }
+    net.run_until(5 * SECOND, |net| net.hosts.iter().all(|host| host.endpoint.status().registered));
+    net.run_for(3 * SECOND);
+    let _ = net.act(1, |endpoint, _| endpoint.listen(1000));
+    let (began, target) = (net.now, SocketAddress::new(Address::backbone(number(&net, 1)), 1000));
+    let dialled = net.act(0, |endpoint, now| endpoint.dial(now, target)).unwrap();
+    net.run_until(SECOND, |net| net.saw(0, &Event::Connected(dialled)));
+    // 20 ms to the rendezvous: one question to the registry, keys there and back through the relay, and the handshake of the stream.
+    let taken = net.now.saturating_since(began);
+    assert!(taken < Duration::from_millis(40 + 80 + 80 + 10), "{taken:?}");
+}
+
 #[test]
 fn ports_that_follow_a_rule_are_predicted() {
     let choices = [PortChoice::Sequential(1), PortChoice::Sequential(2), PortChoice::Block(512)];

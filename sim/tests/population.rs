@@ -61,6 +61,14 @@ fn everybody_with_udp_is_connected_and_nobody_beats_the_oracle() {
 }
 
 #[test]
+fn the_first_byte_comes_in_time_for_every_class_of_pairs() {
+    for mix in ["A", "B", "C"] {
+        let report = report(mix, options(60, 2));
+        assert!(report.first_byte().holds(), "{mix}: {}", report.table());
+    }
+}
+
+#[test]
 fn restricted_to_punching_it_lands_where_libp2p_was_measured() {
     // 70 % +- 7.1 % (arXiv 2510.27500), and the uncertainty of 150 pairs.
     let report = report("A", Options { like_dcutr: true, ..options(150, 2) });

@@ -138,6 +138,15 @@ impl Endpoint {
         }
     }
 
+    /// The relay needs no address: whoever of ours the registry tells us of is sent our key there, while it is asked where the peer is.
+    //= spec/strategy.md#pp-dial-11
+    //# Keys are exchanged with a peer of ours through the relay while the registry is asked where it is.
+    pub(super) fn exchange_while_resolving(&mut self, node: NodeId) {
+        if self.peers.get(&node).is_some_and(|peer| peer.resolving) && !self.config.beacons.is_empty() {
+            self.exchange_keys(node);
+        }
+    }
+
     /// The registry is connected and silent: whose key is known is sought where it was, and through the relay.
     pub(super) fn go_on_unresolved(&mut self, node: NodeId) {
         let now = self.now;

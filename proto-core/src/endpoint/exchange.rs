@@ -217,6 +217,9 @@ impl Endpoint {
             peer.facts.hostname = answer.hostname.clone();
             peer.path.set_ours(now, ours || peer.ours);
         });
+        if ours && (answer.public || shared || self.trusts(node)) {
+            self.exchange_while_resolving(node);
+        }
         self.identity_told(node);
         if self.known_key(node).is_none() && !self.config.insecure.any() {
             self.fail_dials(node, DialError::Identity);

@@ -421,12 +421,15 @@ impl Endpoint {
     /// Climbs the ladder and, without a session, exchanges keys.
     pub(super) fn start_exchange(&mut self, node: NodeId) {
         let now = self.now;
-        let Some(peer) = self.peers.get_mut(&node) else { return };
-        peer.path.want(now);
-        if !peer.tunnel.is_established() {
-            let mut context = Context { crypto: self.crypto, identity: &self.identity, rng: &mut self.rng };
-            peer.tunnel.start_exchange(now, &mut context);
-        }
+        self.with_peer(node, |peer| peer.path.want(now));
+        self.exchange_keys(node);
+    }
+
+    /// Without a session, exchanges keys by what ways there are.
+    pub(super) fn exchange_keys(&mut self, node: NodeId) {
+        let Some(peer) = self.peers.get_mut(&node).filter(|peer| !peer.tunnel.is_established()) else { return };
+        let mut context = Context { crypto: self.crypto, identity: &self.identity, rng: &mut self.rng };
+        peer.tunnel.start_exchange(self.now, &mut context);
         self.dirty.insert(node);
     }
 

@@ -280,7 +280,8 @@ impl PathSet {
             (true, false) => vec![Route::Relay],
             (false, _) => {
                 let mut routes: Vec<_> = direct.collect();
-                let relay = self.ladder.is_none() && (routes.is_empty() || self.ways.relay().signed.is_some());
+                let relay_first = self.ours || routes.is_empty() || self.ways.relay().signed.is_some();
+                let relay = self.ladder.is_none() && relay_first;
                 routes.extend(relay.then_some(Route::Relay));
                 routes
             }

@@ -3,12 +3,14 @@
 //! Each pair is a run of its own, from its own seed: results do not depend on how many run at once.
 
 mod draw;
+mod first_byte;
 mod mix;
 mod pair;
 mod report;
 mod stats;
 
 pub use draw::Drawn;
+pub use first_byte::FirstByte;
 pub use mix::Mix;
 pub use pair::Pair;
 pub use report::Report;

@@ -1,5 +1,6 @@
 //! What all pairs of a run say together, as a table for people and as one object for programs.
 
+use super::first_byte::FirstByte;
 use super::pair::Pair;
 use super::stats::{Ranked, percent, rounded, wilson};
 use crate::oracle::{Rung, Verdict};
@@ -13,9 +14,6 @@ use std::time::Duration;
 pub struct Report {
     pairs: Vec<Pair>,
 }
-
-/// A first byte may take twice the relay's round trip and this.
-const FIRST_BYTE_EXTRA: Duration = Duration::from_millis(200);
 
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
@@ -65,11 +63,10 @@ impl Report {
         wilson(self.count(|pair| pair.rung.is_some()), self.pairs.len())
     }
 
-    /// Pairs with UDP whose first byte took more than twice the relay's round trip and 200 ms, percent of those.
+    /// When the first bytes of pairs with UDP came, class by class.
     #[must_use]
-    pub fn late_percent(&self) -> f64 {
-        let late = |pair: &Pair| pair.first_byte.is_some_and(|after| after > 2 * pair.relay_rtt + FIRST_BYTE_EXTRA);
-        percent(self.count(late), self.count(Pair::is_connected))
+    pub fn first_byte(&self) -> FirstByte {
+        FirstByte::of(&self.pairs)
     }
 
     fn ranked(&self, number: impl Fn(&Pair) -> Option<u64>) -> Ranked {
@@ -129,7 +126,7 @@ impl Report {
             "relayed_percent": rounded(self.share(|pair| pair.rung.is_none() && pair.is_connected())),
             "first_byte_ms": self.ranked(|pair| pair.first_byte.map(millis)).json(),
             "relay_rtt_ms": self.ranked(|pair| Some(millis(pair.relay_rtt))).json(),
-            "first_byte_late_percent": rounded(self.late_percent()),
+            "first_byte_bound": self.first_byte().json(),
             "time_to_direct_ms": self.direct_times(|_| true).json(),
             "time_to_direct_where_punching_suffices_ms":
                 self.direct_times(|pair| pair.oracle == Verdict::Direct(Rung::Punch)).json(),
@@ -164,17 +161,17 @@ impl Report {
         let arrived = self.count(|pair| pair.is_blocked() && pair.is_connected());
         line(format_args!("without UDP {blocked} pairs, {arrived} of them connected"));
         let first = self.ranked(|pair| pair.first_byte.map(millis));
-        line(format_args!(
-            "first byte  {} ms (p50 / p95); {:.2} % later than 2 relay round trips + 200 ms",
-            first.words(),
-            self.late_percent()
-        ));
+        line(format_args!("first byte  {} ms (p50 / p95)", first.words()));
         let punched = self.direct_times(|pair| pair.oracle == Verdict::Direct(Rung::Punch));
         line(format_args!(
             "direct in   {} ms; {} ms where punching suffices",
             self.direct_times(|_| true).words(),
             punched.words()
         ));
+        line(format_args!(""));
+        for words in self.first_byte().lines() {
+            line(format_args!("{words}"));
+        }
         line(format_args!(""));
         line(format_args!(
             "{:<11} {:>6} {:>7} {:>15} {:>8} {:>8}  {:>14} {:>12} {:>9} {:>15}",
