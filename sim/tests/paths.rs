@@ -99,7 +99,8 @@ fn whoever_carries_a_captured_frame_gets_no_data() {
 
 //= spec/nat.md#pp-nat-19
 //= type=test
-//# An address that a punch command or a peer named is sent at most six probes for it, unless one is answered.
+//# An address that a punch command or a peer named is sent at most six probes for it, however often it is named within 30 seconds,
+//# unless one is answered.
 #[test]
 fn a_forged_punch_command_is_worth_a_few_probes() {
     let mut net = symmetric_pair(3, Filtering::AddressAndPortDependent);

@@ -48,6 +48,11 @@ impl Default for Admission {
 }
 
 impl Admission {
+    /// Sources remembered.
+    pub(super) fn sources(&self) -> usize {
+        self.sources.sources()
+    }
+
     /// An exchange from anywhere is looked at.
     pub(super) fn allows_source(&mut self, now: Timestamp, route: Route, sender: NodeId) -> bool {
         let source = match route {

@@ -101,6 +101,9 @@ impl Endpoint {
         }
         let now = self.now;
         let peer = self.ensure_peer(node).ok_or(DialError::TooManyStreams)?;
+        // A dial shortly before an attempt gives up has all of another one before it.
+        peer.path.want_anew();
+        peer.tunnel.want_anew();
         let connected = peer.is_connected();
         let fresh = peer.is_static || peer.resolved_at.is_some_and(|at| at + RESOLVE_LIFETIME > now);
         let unknown = !peer.facts.known;
@@ -163,7 +166,7 @@ impl Endpoint {
         self.with_peer(node, |peer| peer.path.unresolved(now));
     }
 
-    /// Ends every dial to `node` that has no session to go on with.
+    /// Ends every dial to `node` that has no session to go on with, and forgets the packets that waited for one.
     pub(super) fn fail_dials(&mut self, node: NodeId, error: DialError) {
         if self.peers.get(&node).is_some_and(|peer| peer.armour().is_some()) {
             return;
@@ -173,6 +176,7 @@ impl Endpoint {
                 self.fail_dial(id, error);
             }
         }
+        self.forget_waiting(node);
     }
 
     pub(super) fn peer_unreachable(&mut self, node: NodeId) {

@@ -18,6 +18,7 @@ mod listen;
 mod manual;
 mod mapped;
 mod meeting;
+mod memory;
 mod outbox;
 mod peer;
 mod portmap;
@@ -36,6 +37,7 @@ pub use command::{DatagramError, DialError, ListenError, ReadError, TrustCommand
 pub use config::{Config, Insecure, Ladder, StreamConfig};
 pub use event::{Event, Input, Outcome, PathKind};
 pub use inner::Endpoint;
+pub use memory::Holding;
 pub use recording::{Logged, RecordingError, Replayed, replay};
 pub use status::{PeerStatus, Status, StreamStatus, Totals};
 pub use timers::TimerKind;

@@ -43,6 +43,11 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
+    /// Datagrams that wait.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len() + usize::from(self.stash.is_some())
+    }
+
     /// Keeps one written datagram for the next poll.
     pub(super) fn stash(&mut self, transmit: Transmit, bytes: &[u8]) {
         self.stash = Some((transmit, bytes.to_vec()));

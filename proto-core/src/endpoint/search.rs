@@ -144,7 +144,7 @@ impl Endpoint {
             Candidate::Local(_) | Candidate::Mapped(_) => None,
         });
         //= spec/nat.md#pp-nat-23
-        //# A search goes only to a peer of ours, at an IP address that the registry or the beacon named.
+        //# A search goes only to a peer of ours, at an IP address that the registry named, or the peer itself and the beacon.
         let ip = told.filter(|ip| peer.path.vouches(*ip));
         let (Ok(()), true, Some(ip)) = (allowed, switched_on, ip) else {
             peer.path.judge(Some(allowed.err().unwrap_or(RelayReason::SprayingBusy)));
@@ -183,12 +183,22 @@ impl Endpoint {
             self.spray_pauses.insert(node, self.now + limits::SPRAY_PAUSE);
         }
         self.end_search(Some(if sprayed { RelayReason::SprayFailed } else { RelayReason::SprayingOff }));
+        self.next_search();
+    }
+
+    /// Peers whose search waited for the one that has ended are tried again.
+    fn next_search(&mut self) {
+        let now = self.now;
+        for node in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.with_peer(node, |peer| peer.path.search_is_free(now));
+        }
     }
 
     /// A direct way to `node` works: whoever searched for one has found it, or needs none.
     pub(super) fn search_succeeded(&mut self, node: NodeId) {
         if self.search.as_ref().is_some_and(|search| search.node == node) {
             self.end_search(None);
+            self.next_search();
         }
     }
 

@@ -89,6 +89,11 @@ impl Streams {
         self.table.len()
     }
 
+    /// 4-tuples that rest.
+    pub(super) fn resting(&self) -> usize {
+        self.resting.len()
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.table.len() >= limits::MAX_STREAMS
     }

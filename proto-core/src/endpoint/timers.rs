@@ -63,6 +63,11 @@ impl Timers {
         }
     }
 
+    /// Deadlines there are.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     /// The earliest deadline.
     pub(super) fn next(&self) -> Option<(Timestamp, TimerKind)> {
         self.queue.first().copied()

@@ -50,6 +50,7 @@ impl Asks {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Succession {
     in_use: Route,
+    challenger: Route,
     asked: Timestamp,
     pub(super) at: Timestamp,
 }
@@ -160,7 +161,8 @@ impl PathSet {
             return;
         }
         if !self.works_directly() {
-            return self.reselect(now);
+            // Others may count as working that were not heard of for a while.
+            return if route.is_direct() { self.select(now, Some(route)) } else { self.reselect(now) };
         }
         let in_use = self.selected.and_then(|r| self.ways.find(r));
         let challenger = self.ways.find(route).filter(|w| w.route.is_direct());
@@ -171,7 +173,7 @@ impl PathSet {
         if newly && self.succession.is_none() {
             let patience = LAST_WORD.max(in_use.rtt.unwrap_or_default() * 3);
             let in_use = in_use.route;
-            self.succession = Some(Succession { in_use, asked: now, at: now + patience });
+            self.succession = Some(Succession { in_use, challenger: route, asked: now, at: now + patience });
             self.probe(now, in_use);
         }
     }
@@ -183,14 +185,17 @@ impl PathSet {
         let silent = self.ways.find(due.in_use).is_none_or(|w| w.heard.is_none_or(|at| at < due.asked));
         if silent && self.selected == Some(due.in_use) {
             self.bury(due.in_use);
-            self.reselect(now);
+            let challenger = self.ways.find(due.challenger).filter(|w| w.is_proven()).map(|w| w.route);
+            match challenger {
+                Some(route) => self.select(now, Some(route)),
+                None => self.reselect(now),
+            }
         }
     }
 
     pub(super) fn bury(&mut self, route: Route) {
         if let Some(way) = self.ways.find_mut(route) {
-            way.standing = Standing::Silent;
-            way.rtt = None;
+            way.bury();
         }
     }
 

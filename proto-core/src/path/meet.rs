@@ -78,14 +78,14 @@ impl PathSet {
     pub fn vouches(&self, ip: IpAddr) -> bool {
         self.ways
             .direct()
-            .any(|w| w.is_vouched && matches!(w.route, Route::Direct { address, .. } if address.ip() == ip))
+            .any(|w| w.is_vouched() && matches!(w.route, Route::Direct { address, .. } if address.ip() == ip))
     }
 
-    /// The peer's address as a beacon sees it, if the registry or the beacon told it: the newest.
+    /// The peer's address as a beacon sees it, if the registry told it, or the beacon and the peer itself: the newest.
     #[must_use]
     pub fn beacon_view(&self) -> Option<SocketAddr> {
-        let vouched = self.ways.direct().filter(|w| w.is_vouched && w.origin != Origin::ResolvedLocal);
-        vouched.max_by_key(|w| w.added).and_then(|w| match w.route {
+        let certain = self.ways.direct().filter(|w| w.is_certain() && w.origin != Origin::ResolvedLocal);
+        certain.max_by_key(|w| w.added).and_then(|w| match w.route {
             Route::Direct { address, .. } => Some(address),
             Route::Relay => None,
         })
@@ -105,6 +105,14 @@ impl PathSet {
     /// What stands in the way of a direct path, as far as whoever knows both sides' NATs can tell; `None` takes it back.
     pub fn judge(&mut self, reason: Option<RelayReason>) {
         self.verdict = reason;
+    }
+
+    /// The search with another peer has ended: one that had to wait for it need not wait for the next attempts.
+    pub fn search_is_free(&mut self, now: Timestamp) {
+        if self.verdict == Some(RelayReason::SprayingBusy) && self.selected == Some(Route::Relay) {
+            self.verdict = None;
+            self.own_addresses_changed(now);
+        }
     }
 
     /// Data takes a proven direct way.

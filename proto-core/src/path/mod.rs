@@ -75,6 +75,8 @@ pub struct PathSet {
     /// The last send on the chosen way.
     last_sent: Timestamp,
     ladder: Option<Ladder>,
+    /// Something began to wait for the peer while the ladder was climbed.
+    climb_again: bool,
     chase: Option<Chase>,
     burst: Option<Burst>,
     watch: Option<Watch>,
@@ -118,6 +120,7 @@ impl PathSet {
             last_used: None,
             last_sent: now,
             ladder: None,
+            climb_again: false,
             chase: None,
             burst: None,
             watch: None,
@@ -212,18 +215,31 @@ impl PathSet {
         if self.ladder.is_some() || self.works_now(now) {
             return;
         }
-        if let Some(stale) = self.selected.and_then(|route| self.ways.find_mut(route)) {
-            stale.standing = Standing::Silent;
+        // Whatever worked long ago is proven again first: data must not go from one dead way to the next.
+        let stale = |w: &&mut way::Way| w.is_proven() && !w.heard_within(now, STALE_AFTER);
+        self.ways.direct_mut().filter(stale).for_each(|w| w.standing = Standing::Silent);
+        if let Some(selected) = self.selected.and_then(|route| self.ways.find_mut(route)) {
+            selected.standing = Standing::Silent;
         }
         let old_answer = self.resolved_at.is_none_or(|at| now.saturating_since(at) >= RESOLVE_FRESH);
         if old_answer {
             self.task(Task::Resolve);
         }
+        self.start_climb(now);
+        self.handle_timeout(now);
+    }
+
+    fn start_climb(&mut self, now: Timestamp) {
         //= spec/strategy.md#pp-dial-8
         //# A peer of ours is relayed at once and moved to a direct path when that is proven.
         let relay_first = self.ours || !self.direct_allowed() || self.selected == Some(Route::Relay);
         self.ladder = Some(Ladder::new(now, self.config.relay_available, relay_first));
-        self.handle_timeout(now);
+        self.climb_again = false;
+    }
+
+    /// Something else begins to wait for the peer: a climb under way that fails is followed by a whole one.
+    pub const fn want_anew(&mut self) {
+        self.climb_again = self.ladder.is_some();
     }
 
     /// Application traffic (streams, datagrams) in either direction; call it before [`Self::sent`]. A peer without any for 2 minutes is not maintained.
@@ -423,6 +439,12 @@ impl PathSet {
         } else {
             RelayReason::NoAnswer
         })
+    }
+
+    /// Addresses remembered, and probes whose answer is awaited.
+    #[must_use]
+    pub fn held(&self) -> (usize, usize) {
+        (self.ways.direct().count(), self.probes.len())
     }
 
     /// Smoothed round-trip time of the chosen way.

@@ -16,6 +16,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct Probes(VecDeque<(u64, Route, Timestamp)>);
 
 impl Probes {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn note(&mut self, now: Timestamp, nonce: u64, route: Route) {
         if self.0.len() >= MAX_PROBES {
             self.0.pop_front();

@@ -2,6 +2,7 @@
 
 mod meet;
 mod net;
+mod stale;
 
 use super::{OwnAddresses, PathAction, PathConfig, PathSet, PeerAddresses, Proof, RelayReason, Route};
 use crate::limits::{DIAL_TIMEOUT, MAX_CANDIDATES};
@@ -77,6 +78,22 @@ fn a_dead_peer_is_told_within_the_dial_timeout() {
         world.dial();
         assert!(!world.a.paths.is_unreachable());
     }
+}
+
+/// Found by random scenarios: a dial that began shortly before another one's attempts were over failed with them.
+#[test]
+fn a_dial_during_a_climb_has_all_attempts_before_it() {
+    let mut world = World::new(false, true);
+    world.relay = false;
+    world.dial();
+    world.run(ms(4400));
+    world.dial();
+    world.a.paths.want_anew();
+    world.run(ms(200));
+    world.open = true;
+    world.run(ms(300));
+    assert_eq!(world.a.paths.route(), Some(direct(B)));
+    assert!(world.a.actions.iter().all(|(_, action)| *action != PathAction::Unreachable));
 }
 
 #[test]

@@ -84,6 +84,9 @@ impl PathSet {
     }
 
     fn give_up(&mut self, now: Timestamp) {
+        if self.climb_again {
+            return self.start_climb(now);
+        }
         self.ladder = None;
         self.unreachable = true;
         self.ways.forget_hope();

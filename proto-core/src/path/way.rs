@@ -38,8 +38,27 @@ pub(super) enum Origin {
 /// Probes that a mere hint is worth: a burst, and two more for what it may have lost.
 const HINT_ATTEMPTS: u8 = 6;
 
-/// A peer that names an address again within this means the same attempt.
+/// Whoever names an address again so soon after it was tried means the same attempt.
 const HINT_REPEATED: Duration = Duration::from_secs(30);
+
+/// Who named an address, once at least.
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    registry: bool,
+    beacon: bool,
+    peer: bool,
+}
+
+impl Named {
+    const fn by(&mut self, origin: Origin) {
+        match origin {
+            Origin::ResolvedLocal | Origin::ResolvedReflexive => self.registry = true,
+            Origin::Punch => self.beacon = true,
+            Origin::Told => self.peer = true,
+            Origin::Configured | Origin::Heard => {}
+        }
+    }
+}
 
 /// One way and its history.
 #[derive(Debug)]
@@ -60,8 +79,7 @@ pub(super) struct Way {
     /// How many of them since it was named or proven last.
     attempts: u8,
     pub(super) rtt: Option<Duration>,
-    /// The registry or the beacon named it too, once at least.
-    pub(super) is_vouched: bool,
+    named: Named,
     received: u64,
     sent: u64,
 }
@@ -79,7 +97,7 @@ impl Way {
             attempted: None,
             attempts: 0,
             rtt: None,
-            is_vouched: false,
+            named: Named { registry: false, beacon: false, peer: false },
             received: 0,
             sent: 0,
         }
@@ -93,9 +111,20 @@ impl Way {
     /// Somebody else named this address, was not borne out by an answer, and may have lied: it is tried no more until it is named again.
     pub(super) fn is_exhausted(&self) -> bool {
         //= spec/nat.md#pp-nat-19
-        //# An address that a punch command or a peer named is sent at most six probes for it, unless one is answered.
+        //# An address that a punch command or a peer named is sent at most six probes for it, however often it is named within 30 seconds,
+        //# unless one is answered.
         let hint = matches!(self.origin, Origin::Punch | Origin::Told);
         hint && self.standing == Standing::Unproven && self.attempts >= HINT_ATTEMPTS
+    }
+
+    /// The registry or the beacon named it, and not only the peer itself.
+    pub(super) const fn is_vouched(&self) -> bool {
+        self.named.registry || self.named.beacon
+    }
+
+    /// The registry named it, or the beacon and the peer itself: anybody can send a punch command in the beacon's name.
+    pub(super) const fn is_certain(&self) -> bool {
+        self.named.registry || (self.named.beacon && self.named.peer)
     }
 
     pub(super) fn note_attempt(&mut self, now: Timestamp) {
@@ -106,6 +135,11 @@ impl Way {
     pub(super) fn prove(&mut self) {
         self.standing = Standing::Proven;
         self.attempts = 0;
+    }
+
+    pub(super) const fn bury(&mut self) {
+        self.standing = Standing::Silent;
+        self.rtt = None;
     }
 
     pub(super) fn is_proven(&self) -> bool {
@@ -148,8 +182,9 @@ impl Way {
     fn worth(&self) -> u8 {
         match (self.standing, self.origin) {
             (Standing::Proven, _) | (_, Origin::Configured) => 3,
+            // A search finds many at once: when the peer has moved, they must not stand in the way of where it is now.
+            (Standing::Unproven | Standing::Silent, Origin::Heard) => 0,
             (Standing::Silent, _) => 2,
-            (Standing::Unproven, Origin::Heard) => 0,
             (Standing::Unproven, Origin::Punch | Origin::Told) if self.is_exhausted() => 0,
             (Standing::Unproven, Origin::ResolvedLocal | Origin::ResolvedReflexive | Origin::Punch | Origin::Told) => 1,
         }
@@ -180,6 +215,10 @@ impl Ways {
         self.direct.iter()
     }
 
+    pub(super) fn direct_mut(&mut self) -> impl Iterator<Item = &mut Way> {
+        self.direct.iter_mut()
+    }
+
     pub(super) fn find(&self, route: Route) -> Option<&Way> {
         if route == Route::Relay { Some(&self.relay) } else { self.direct.iter().find(|w| w.route == route) }
     }
@@ -189,7 +228,7 @@ impl Ways {
     }
 
     /// Finds or remembers an address. `None` when all that are known are worth more. An address known by hearsay becomes a chosen
-    /// one when `origin` says so, never the other way.
+    /// one when `origin` says so, and a hint becomes the registry's word, never the other way.
     pub(super) fn learn(
         &mut self,
         now: Timestamp,
@@ -204,15 +243,16 @@ impl Ways {
             self.direct.push(Way::new(route, origin, now));
         }
         let way = self.find_mut(route)?;
-        if origin != Origin::Heard && way.origin == Origin::Heard {
+        let hint = matches!(way.origin, Origin::Punch | Origin::Told);
+        let resolved = matches!(origin, Origin::ResolvedLocal | Origin::ResolvedReflexive);
+        if (origin != Origin::Heard && way.origin == Origin::Heard) || (resolved && hint) {
             way.origin = origin;
         }
-        // Whoever names an address again is believed again; the peer itself not before that can mean something new.
-        let stale = !way.attempted_within(now, HINT_REPEATED);
-        if origin == Origin::Punch || (origin == Origin::Told && stale) {
+        // Believed again, but not before that can mean something new: a dial has the beacon name one address many times.
+        if matches!(origin, Origin::Punch | Origin::Told) && !way.attempted_within(now, HINT_REPEATED) {
             way.attempts = 0;
         }
-        way.is_vouched |= matches!(origin, Origin::ResolvedLocal | Origin::ResolvedReflexive | Origin::Punch);
+        way.named.by(origin);
         Some(way)
     }
 
@@ -232,7 +272,7 @@ impl Ways {
     /// The peer that signed did not follow it up.
     pub(super) fn forget_hope(&mut self) {
         self.relay.signed = None;
-        self.direct.iter_mut().for_each(|w| w.signed = None);
+        self.direct_mut().for_each(|w| w.signed = None);
     }
 
     pub(super) fn forget(&mut self, mut unwanted: impl FnMut(&Way) -> bool) {

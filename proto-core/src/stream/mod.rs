@@ -317,6 +317,12 @@ impl Connection {
         self.receiver.memory() + usize::try_from(self.out.buffer.len()).unwrap_or(usize::MAX)
     }
 
+    /// Ranges held beyond the first hole in what arrived.
+    #[must_use]
+    pub fn holes(&self) -> usize {
+        self.receiver.holes()
+    }
+
     /// Bytes that the peer acknowledged in order.
     #[must_use]
     pub const fn acknowledged(&self) -> u64 {

@@ -241,6 +241,12 @@ impl Receiver {
         self.ring.capacity()
     }
 
+    /// Ranges held beyond the first hole.
+    #[must_use]
+    pub fn holes(&self) -> usize {
+        self.beyond.ranges().len()
+    }
+
     /// Gives memory back while nothing is held.
     pub fn shrink(&mut self) {
         if self.unread() == 0 && self.beyond.is_empty() {

@@ -177,6 +177,13 @@ impl Trust {
         self.own = Some(own);
     }
 
+    /// Nodes trusted, that ask, that were asked and that were revoked, and messages remembered.
+    #[must_use]
+    pub fn held(&self) -> [usize; 5] {
+        let Store { trusted, pending, outgoing, revoked } = &self.store;
+        [trusted.len(), pending.len(), outgoing.len(), revoked.len(), self.replay.len()]
+    }
+
     /// The key that signs from now on.
     pub fn set_identity(&mut self, identity: Arc<Identity>) {
         self.identity = identity;

@@ -12,6 +12,11 @@ pub(super) struct Replay {
 }
 
 impl Replay {
+    /// Messages remembered.
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
     /// `true` the first time these bytes come.
     pub(super) fn admit(&mut self, message: &[u8]) -> bool {
         let digest: [u8; 32] = Sha256::digest(message).into();

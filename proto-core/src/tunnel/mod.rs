@@ -55,6 +55,8 @@ pub struct Tunnel {
     sending: Option<SessionId>,
     candidate: Option<Candidate>,
     exchange: Option<Exchange>,
+    /// Something began to wait for the session while it was exchanged.
+    exchange_again: bool,
     pacing: Pacing,
     /// The own key is to be replaced when the next exchange is written.
     rotate: bool,
@@ -95,6 +97,7 @@ impl Tunnel {
             sending: None,
             candidate: None,
             exchange: None,
+            exchange_again: false,
             pacing: Pacing::default(),
             rotate: false,
             rekey_not_before: Timestamp::ZERO,
@@ -127,6 +130,11 @@ impl Tunnel {
         }
         self.own_keys(context);
         self.begin_exchange();
+    }
+
+    /// Something else begins to wait for a session: an exchange under way that fails is followed by a whole one.
+    pub const fn want_anew(&mut self) {
+        self.exchange_again = self.exchange.is_some();
     }
 
     /// Asks once for the peer's key, and tells ours, by the known paths: after a change of the own address, or when probes stay unanswered. At most every 3 s.
@@ -260,6 +268,8 @@ impl Tunnel {
                 //# While a replacement is not answered, frames go on being sealed under the old key.
                 if self.is_established() {
                     self.rekey_not_before = self.now + REKEY_RETRY;
+                } else if self.exchange_again {
+                    self.begin_exchange();
                 } else {
                     self.act(Action::Failed);
                 }
@@ -284,6 +294,7 @@ impl Tunnel {
     }
 
     fn begin_exchange(&mut self) {
+        self.exchange_again = false;
         let mut exchange = Exchange::new(self.now);
         if exchange.advance(self.now).is_some() {
             self.act(Action::SendExchange);

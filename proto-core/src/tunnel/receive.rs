@@ -18,6 +18,13 @@ const RETURN_AFTER_LOWER: Duration = Duration::from_secs(1);
 const RETURN_AFTER_HIGHER: Duration = Duration::from_secs(3);
 
 impl Tunnel {
+    /// Sessions, nonce prefixes remembered under them, and peer keys that are spent.
+    #[must_use]
+    pub fn held(&self) -> (usize, usize, usize) {
+        let prefixes = self.sessions.iter().map(|session| session.replay.prefixes()).sum();
+        (self.sessions.len(), prefixes, self.spent.len())
+    }
+
     /// Opens a whole PILS frame in place. Does not allocate.
     ///
     /// In this order: the seal, the packet inside, its source, its freshness; and only then anything changes.

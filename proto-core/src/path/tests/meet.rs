@@ -19,7 +19,8 @@ fn probed(paths: &mut PathSet, now: Timestamp) -> Vec<Route> {
 
 //= spec/nat.md#pp-nat-19
 //= type=test
-//# An address that a punch command or a peer named is sent at most six probes for it, unless one is answered.
+//# An address that a punch command or a peer named is sent at most six probes for it, however often it is named within 30 seconds,
+//# unless one is answered.
 #[test]
 fn told_addresses_are_tried_where_they_make_sense_and_six_times() {
     let start = Timestamp::from_micros(1_000_000);
@@ -65,7 +66,7 @@ fn a_peer_that_names_ever_new_addresses_is_believed_a_few() {
 
 //= spec/nat.md#pp-nat-23
 //= type=test
-//# A search goes only to a peer of ours, at an IP address that the registry or the beacon named.
+//# A search goes only to a peer of ours, at an IP address that the registry named, or the peer itself and the beacon.
 #[test]
 fn only_the_registry_and_the_beacon_vouch_and_a_search_keeps_to_one_address() {
     let now = Timestamp::from_micros(1_000_000);
@@ -110,4 +111,41 @@ fn a_relayed_peer_of_ours_is_tried_again_after_ever_longer_pauses_and_at_once_af
     world.a.paths.own_endpoint_changed(world.now);
     world.talk(ms(3000));
     assert_eq!(rounds(&world), 3);
+}
+
+/// Found by random scenarios: a punch command that anybody sent in the beacon's name drew a search of hundreds of datagrams.
+#[test]
+fn a_punch_command_alone_leads_no_search() {
+    let now = Timestamp::from_micros(1_000_000);
+    let mut paths = PathSet::new(PathConfig::default(), now);
+    let own = OwnAddresses::default();
+    paths.want(now);
+    probed(&mut paths, now);
+    paths.punch_command(now, at(PEER));
+    assert!(paths.vouches(at(PEER).ip()), "it bears out what the peer itself says");
+    assert_eq!(paths.beacon_view(), None);
+    paths.told(now, &[Candidate::Reflexive(Reflexive(at(PEER)))], &own, ms(0));
+    assert_eq!(paths.beacon_view(), Some(at(PEER)), "as the peer itself says");
+}
+
+/// Found by a soak: a dial has the beacon name one address many times, and each time counted as news.
+#[test]
+fn an_address_that_the_beacon_names_again_and_again_is_tried_six_times_in_half_a_minute() {
+    let start = Timestamp::from_micros(1_000_000);
+    let mut paths = PathSet::new(PathConfig::default(), start);
+    let mut count = 0;
+    for round in 0..80 {
+        let now = start + ms(round * 250);
+        paths.want(now);
+        paths.punch_command(now, at(PEER));
+        paths.handle_timeout(now);
+        count += probed(&mut paths, now).iter().filter(|route| **route == direct(PEER)).count();
+    }
+    assert_eq!(count, 6);
+    let later = start + ms(60_000);
+    paths.handle_timeout(later);
+    paths.want(later);
+    paths.punch_command(later, at(PEER));
+    paths.handle_timeout(later + ms(300));
+    assert!(probed(&mut paths, later).contains(&direct(PEER)));
 }
