@@ -199,3 +199,24 @@ fn an_idle_timeout_with_bytes_on_their_way_is_no_end() {
     ops.push(wait(6_000));
     play(&OPEN, &ops, &["closed_idle"]);
 }
+
+/// Found by random scenarios: a dial that began shortly before another one's attempts were over failed with them.
+#[test]
+fn a_dial_does_not_inherit_an_attempt_about_to_give_up() {
+    let mut ops = vec![Op::Crash(1, 60, true), Op::Crash(0, 5, true), wait(1_500)];
+    ops.extend([Op::Dial(A_TO_B, true), wait(4_400), Op::Dial(A_TO_B, true), wait(6_000)]);
+    let outcome = play(&OPEN, &ops, &["dial_failed", "connected"]);
+    assert_eq!(outcome.marks["dial_failed"], 1, "the first one's host was not there: {:?}", outcome.marks);
+}
+
+/// Found by random scenarios: a beacon's command that anybody can forge drew a search for ports, of hundreds of datagrams.
+#[test]
+fn a_forged_punch_command_draws_no_search() {
+    let mut ops = vec![Op::Partition(A_TO_B, true), Op::Partition(B_TO_A, true)];
+    ops.extend([Op::Crash(0, 1, true), wait(3_000), Op::Dial(A_TO_B, true)]);
+    for which in [0, 1, 0, 1] {
+        ops.extend([Op::Attack(Attack::PunchCommand, which, 0), wait(200), Op::Write(0, 5_000, false)]);
+    }
+    ops.extend([wait(6_000), Op::Write(0, 5_000, false), wait(6_000)]);
+    play(&[Stand::Behind(Kind::SymmetricSequential), RESTRICTED], &ops, &["attack", "punch_received"]);
+}

@@ -165,6 +165,7 @@ impl World {
         self.wants[one][other] = false;
         self.parted.extend([(one, other), (other, one)]);
         self.net.act(one, |endpoint, now| endpoint.trust(now, TrustCommand::Revoke(node)));
+        self.wire.forgot();
     }
 
     /// The outsider tries what an agent can try with one whose number it guessed.
@@ -295,6 +296,7 @@ impl World {
     fn crash(&mut self, host: usize, until: Timestamp, with_state: bool) {
         self.excuse(host);
         self.net.crash(host);
+        self.wire.forgot();
         self.lives[host] += 1;
         self.revivals.insert((until, host), with_state);
         for end in self.conns.iter_mut().flat_map(|conn| &mut conn.ends).filter(|end| end.host == host) {

@@ -1,7 +1,7 @@
 //! What somebody without any key does: sends what it heard, or made up, from where it is or as if from elsewhere.
 
 use super::Attack;
-use super::wire::{FORGER, PUNCHES, REPLAYER};
+use super::wire::{FORGER, REPLAYER};
 use super::world::World;
 use proto_core::NodeId;
 use proto_core::rng::Rng;
@@ -25,7 +25,7 @@ impl World {
             }
             Attack::ReplayElsewhere => {
                 if let Some((_, to, bytes)) = self.heard(which) {
-                    self.attack_from(REPLAYER, to, bytes, 0);
+                    self.attack_from(REPLAYER, to, bytes);
                 }
             }
             Attack::Overtake => self.overtake(which),
@@ -45,7 +45,7 @@ impl World {
                 let punch = Frame::Punch { sender: Some(peer) };
                 let mut bytes = vec![0; punch.encoded_len()];
                 let _ = punch.emit(&mut bytes);
-                self.attack_from(FORGER, to, bytes, 0);
+                self.attack_from(FORGER, to, bytes);
             }
             Attack::PunchCommand => {
                 let (_, to, _) = self.pair_at(which, salt);
@@ -54,8 +54,7 @@ impl World {
                 else {
                     return;
                 };
-                // Who can send as the beacon can have this: a host cannot tell.
-                self.wire.attacked(FORGER, 0, PUNCHES);
+                self.wire.commanded(self.net.now, to, SocketAddr::new(FORGER, 4000));
                 self.inject(beacon, to, bytes);
             }
             Attack::Forge => {
@@ -64,14 +63,14 @@ impl World {
                 let frame = Frame::Secure(Secure { sender, nonce, sealed: &sealed });
                 let mut bytes = vec![0; frame.encoded_len()];
                 let _ = frame.emit(&mut bytes);
-                self.attack_from(REPLAYER, to, bytes, 0);
+                self.attack_from(REPLAYER, to, bytes);
             }
             Attack::Delivery => self.deliver(rng, which, salt),
             Attack::ForeignDelivery => {
                 let (_, to, peer) = self.pair_at(which, salt);
                 let Some((_, _, frame)) = self.heard(which) else { return };
                 if let Ok(bytes) = (BeaconMessage::RelayDeliver { sender: peer, frame: &frame }).to_vec() {
-                    self.attack_from(FORGER, to, bytes, 0);
+                    self.attack_from(FORGER, to, bytes);
                 }
             }
             Attack::Flood => self.flood(rng, which, salt),
@@ -79,7 +78,7 @@ impl World {
                 let (_, to, _) = self.pair_at(which, salt);
                 let mut bytes = vec![0; below(rng, 300) + 1];
                 rng.fill(&mut bytes);
-                self.attack_from(FORGER, to, bytes, 0);
+                self.attack_from(FORGER, to, bytes);
             }
         }
     }
@@ -93,7 +92,7 @@ impl World {
         if let (Some((one, _)), Some((other, _))) = (sender, target) {
             self.partition(one, other);
         }
-        self.attack_from(REPLAYER, to, bytes, 0);
+        self.attack_from(REPLAYER, to, bytes);
     }
 
     fn deliver(&mut self, rng: &mut Rng, which: u8, salt: u16) {
@@ -123,7 +122,7 @@ impl World {
                 identity_public: rng.bytes(),
                 signature: rng.bytes(),
             };
-            self.attack_from(attacker, to, exchange.to_bytes().to_vec(), 0);
+            self.attack_from(attacker, to, exchange.to_bytes().to_vec());
         }
     }
 
@@ -148,10 +147,8 @@ impl World {
         self.net.rendezvous.as_ref().and_then(|server| server.beacons.first().copied())
     }
 
-    fn attack_from(&mut self, attacker: IpAddr, to: SocketAddr, bytes: Vec<u8>, more: u64) {
-        // A beacon believes whoever says that he is a node, and tells peers to punch there.
-        let to_beacon = self.beacon().is_some_and(|beacon| beacon.ip() == to.ip());
-        self.wire.attacked(attacker, bytes.len(), if to_beacon { PUNCHES } else { more });
+    fn attack_from(&mut self, attacker: IpAddr, to: SocketAddr, bytes: Vec<u8>) {
+        self.wire.attacked(attacker, bytes.len());
         self.inject(SocketAddr::new(attacker, 4000), to, bytes);
     }
 

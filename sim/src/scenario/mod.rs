@@ -5,6 +5,7 @@
 
 mod apply;
 mod attack;
+mod memory;
 mod op;
 mod report;
 mod settle;

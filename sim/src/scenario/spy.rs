@@ -14,6 +14,8 @@ const TAG: usize = 16;
 #[derive(Default)]
 struct Seen {
     sealed: HashSet<([u8; KEY], [u8; NONCE])>,
+    /// What came out: nonces with their tags.
+    frames: HashSet<([u8; NONCE], [u8; TAG])>,
     acknowledged: BTreeMap<(SocketAddress, SocketAddress), u32>,
     wrong: Option<String>,
 }
@@ -38,6 +40,12 @@ pub(super) fn wrong() -> Option<String> {
     SEEN.with_borrow_mut(|seen| seen.wrong.take())
 }
 
+/// The frame with this nonce and what follows it was sealed, and is no plaintext in a sealed frame's clothes.
+pub(super) fn is_sealed(nonce: &[u8; NONCE], sealed: &[u8]) -> bool {
+    let tag = sealed.last_chunk::<TAG>();
+    tag.is_some_and(|tag| SEEN.with_borrow(|seen| seen.frames.contains(&(*nonce, *tag))))
+}
+
 struct Spy;
 
 impl Aead for Spy {
@@ -54,7 +62,9 @@ struct SpyKey {
 impl AeadKey for SpyKey {
     fn seal_in_place(&self, nonce: &[u8; NONCE], aad: &[u8], data: &mut [u8]) -> Result<[u8; TAG], AeadError> {
         SEEN.with_borrow_mut(|seen| seen.note(&self.key, nonce, data));
-        self.inner.seal_in_place(nonce, aad, data)
+        let tag = self.inner.seal_in_place(nonce, aad, data)?;
+        SEEN.with_borrow_mut(|seen| seen.frames.insert((*nonce, tag)));
+        Ok(tag)
     }
 
     fn open_in_place(

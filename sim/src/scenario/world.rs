@@ -59,6 +59,8 @@ pub(super) struct World {
     pub(super) troubled_until: Timestamp,
     paths: BTreeMap<(usize, NodeId), Option<PathKind>>,
     tail: VecDeque<Line>,
+    /// Whose memory was looked at last.
+    pub(super) turn: usize,
     pub(super) chunk: Vec<u8>,
 }
 
@@ -110,12 +112,13 @@ impl World {
             parted: Vec::new(),
             datagrams: BTreeMap::new(),
             revivals: BTreeMap::new(),
-            wire: Wire::new(outsider, beacon),
+            wire: Wire::new(outsider, beacon, insiders as u64 - 1),
             marks: BTreeMap::new(),
             begun: 0,
             troubled_until: Timestamp::ZERO,
             paths: BTreeMap::new(),
             tail: VecDeque::new(),
+            turn: 0,
             chunk: vec![0; 32 * 1024],
             net,
         }
@@ -230,6 +233,7 @@ impl World {
             self.remember(Line::Sent(sent));
             judged?;
         }
+        self.weigh()?;
         spy::wrong().map_or(Ok(()), Err)
     }
 
