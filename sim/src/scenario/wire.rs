@@ -3,9 +3,9 @@
 use super::spy;
 use super::world::Checked;
 use crate::Sent;
+use proto_core::Timestamp;
 use proto_core::limits::ANTI_AMPLIFICATION_FACTOR;
 use proto_core::wire::{BeaconMessage, Datagram, Frame, classify};
-use proto_core::{NodeId, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -37,14 +37,12 @@ pub(super) struct Wire {
     peers: u64,
     /// When a beacon's command that was worth probes named the address last, by the host that it was for.
     named: BTreeMap<(SocketAddr, SocketAddr), Timestamp>,
-    discovers: BTreeMap<NodeId, Timestamp>,
 }
 
 impl Wire {
     pub(super) fn new(outsider: SocketAddr, beacon: Option<IpAddr>, peers: u64) -> Self {
-        let (captured, budgets) = (VecDeque::new(), BTreeMap::new());
-        let (named, discovers) = (BTreeMap::new(), BTreeMap::new());
-        Self { outsider, beacon, datagrams: 0, captured, budgets, peers, named, discovers }
+        let (captured, budgets, named) = (VecDeque::new(), BTreeMap::new(), BTreeMap::new());
+        Self { outsider, beacon, datagrams: 0, captured, budgets, peers, named }
     }
 
     /// An attacker sends so many bytes.
@@ -64,11 +62,6 @@ impl Wire {
         *allowed += PUNCHES + if news { PROBES * self.peers } else { 0 };
     }
 
-    /// When the node told the beacon last where it is.
-    pub(super) fn spoke_to_beacon(&self, node: NodeId) -> Option<Timestamp> {
-        self.discovers.get(&node).copied()
-    }
-
     /// A host forgot peers, and what it tried with them.
     pub(super) fn forgot(&mut self) {
         self.named.clear();
@@ -82,12 +75,8 @@ impl Wire {
         if !from_beacon && !is_covered(bytes) {
             return Err(format!("{from} sent {to} something in clear: {bytes:02x?}"));
         }
-        match BeaconMessage::parse(bytes) {
-            Ok(BeaconMessage::PunchCommand(target)) if from_beacon => self.commanded(*at, *to, target),
-            Ok(BeaconMessage::Discover { node, .. }) if !from_beacon => {
-                self.discovers.insert(node, *at);
-            }
-            Ok(_) | Err(_) => {}
+        if let (true, Ok(BeaconMessage::PunchCommand(target))) = (from_beacon, BeaconMessage::parse(bytes)) {
+            self.commanded(*at, *to, target);
         }
         if !from_beacon && [FORGER, REPLAYER].contains(&to.ip()) {
             let (allowed, got) = self.budgets.entry(to.ip()).or_default();
@@ -134,6 +123,7 @@ fn is_covered(datagram: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proto_core::NodeId;
     use proto_core::wire::Secure;
 
     #[test]
