@@ -185,6 +185,19 @@ fn a_listed_number_closes_another_clients_connection_and_no_other_one() {
     assert_eq!(echoed, Reply::Received { conn: second, data: Bytes::from_static(b"on") });
 }
 
+/// As the reference's `disconnect` does, now and then: whether it waits for the answer is a matter of luck.
+#[test]
+fn what_was_asked_is_done_though_who_asked_has_left() {
+    let rendezvous = rendezvous();
+    let (a, b) = friends(&rendezvous);
+    let mut owner = Client::of(&a);
+    for _ in 0..50 {
+        let conn = owner.dial(port_of(&b, 7));
+        Client::of(&a).send(&Request::Close(conn));
+        assert_eq!(Reply::decode(&owner.receive().unwrap()).unwrap(), Reply::Closed(conn));
+    }
+}
+
 //= spec/ipc.md#pp-ipc-9
 //= type=test
 //# A client that leaves has its streams reset and its ports freed.
