@@ -253,7 +253,7 @@ pub(crate) struct DaemonArgs {
     /// Never use direct paths
     #[arg(long)]
     pub(crate) relay_only: bool,
-    /// Do not ask the router for a port (PCP, NAT-PMP)
+    /// Do not ask the router for a port (PCP, NAT-PMP, UPnP)
     #[arg(long)]
     pub(crate) no_port_mapping: bool,
     /// Punch private addresses too; so anyway when the registry's address is private

@@ -14,7 +14,8 @@ mod punch;
 pub use classify::{Mapping, NatType, Observation};
 pub use discover::{Discovery, DiscoveryAction, DiscoveryEvent};
 pub use portmap::{
-    GATEWAY_PORT, Gateway, PortMapAction, PortMapEvent, PortMapState, PortMapStatus, PortMapper, Protocol,
+    GATEWAY_PORT, Gateway, PortMapAction, PortMapEvent, PortMapState, PortMapStatus, PortMapper, Protocol, UpnpAnswer,
+    UpnpRequest,
 };
 pub use punch::{PUNCH_COPIES, PunchPolicy};
 
