@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod echo;
+pub mod igd;
 pub mod netns;
 pub mod noise;
 pub mod place;

@@ -3,7 +3,7 @@
 //! ```text
 //!            rv 198.51.100.1, .2
 //!                   |
-//!   ----------- bridge in `net` 198.51.100.0/24 -----------
+//!   ----------- bridge in `net` 198.51.100.0/23 -----------
 //!     |                                          |
 //!   nat-a .11 (nftables)                       nat-b .12
 //!     | 10.0.1.1                                 | 10.0.2.1
@@ -77,6 +77,12 @@ impl Site {
             Self::A => 1,
             Self::B => 2,
         }
+    }
+
+    /// The same of a router that forwards ports: programs for that take no addresses of documentation for routable ones.
+    #[must_use]
+    pub const fn routable(self) -> Ipv4Addr {
+        Ipv4Addr::new(198, 51, 101, 10 + self.number())
     }
 
     /// The address the internet sees.
@@ -236,6 +242,26 @@ impl Lab {
         self.place(site.host())
     }
 
+    /// The router of a site, which must have one.
+    #[must_use]
+    pub fn router(&self, site: Site) -> Place {
+        self.place(site.router())
+    }
+
+    /// What a router loses when it is switched off: its line, and whatever it knew of connections.
+    pub fn switch_off_and_on(&self, site: Site) {
+        let routes = ["link set eth0 down", "link set eth0 up"];
+        self.configure(site.router(), &routes);
+    }
+
+    /// Another address of a site's router on its inner side, which becomes the default gateway.
+    pub fn move_gateway(&self, site: Site) -> Ipv4Addr {
+        let gateway = Ipv4Addr::new(10, 0, site.number(), 254);
+        self.configure(site.router(), &[&format!("addr add {gateway}/24 dev {}", site.lan())]);
+        self.configure(site.host(), &[&format!("route replace default via {gateway}")]);
+        gateway
+    }
+
     /// The rendezvous server's host.
     #[must_use]
     pub fn rendezvous(&self) -> Place {
@@ -289,7 +315,7 @@ impl Lab {
         process::run(ip(&link), PATIENCE).ok();
         self.configure("net", &[&format!("link set {port} master br0 up")]);
         for address in addresses {
-            self.configure(name, &[&format!("addr add {address}/24 dev eth0")]);
+            self.configure(name, &[&format!("addr add {address}/23 dev eth0")]);
         }
         self.configure(name, &["link set eth0 up"]);
     }
@@ -298,7 +324,9 @@ impl Lab {
         if !access.has_router() {
             return self.attach(site.host(), &[site.public()]);
         }
-        if access == Access::Double {
+        if access == Access::Forwarding {
+            self.attach(site.router(), &[site.routable()]);
+        } else if access == Access::Double {
             self.attach(site.carrier(), &[site.public()]);
             self.join(site.carrier(), site.router(), site.lan(), [100, 64, site.number()]);
             self.route(site.carrier(), access, site.public());
@@ -306,7 +334,8 @@ impl Lab {
             self.attach(site.router(), &[site.public()]);
         }
         self.join(site.router(), site.host(), site.lan(), [10, 0, site.number()]);
-        self.route(site.router(), access, site.public());
+        let outside = if access == Access::Forwarding { site.routable() } else { site.public() };
+        self.route(site.router(), access, outside);
     }
 
     /// A namespace behind a router: the router is `.1`, it is `.2`.

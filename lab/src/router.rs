@@ -18,6 +18,8 @@ pub enum Access {
     Sequential,
     /// A router with `masquerade random,fully-random`: every destination sees another port ("symmetric").
     FullyRandom,
+    /// A [`Self::FullyRandom`] router that lets in what it was asked to forward ([`crate::igd`]).
+    Forwarding,
     /// A [`Self::Masquerade`] router behind another one, as behind a carrier's NAT.
     Double,
 }
@@ -38,19 +40,20 @@ impl Access {
             Self::Open => String::new(),
             Self::FullCone | Self::Masquerade | Self::Double => "masquerade".to_owned(),
             Self::Sequential => sequential(outside),
-            Self::FullyRandom => "masquerade random,fully-random".to_owned(),
+            Self::FullyRandom | Self::Forwarding => "masquerade random,fully-random".to_owned(),
         };
         match self {
             Self::FullCone => full_cone(outside),
+            Self::Forwarding => answers_only(&source, "ct status & dnat == 0"),
             Self::Open | Self::Masquerade | Self::Sequential | Self::FullyRandom | Self::Double => {
-                answers_only(&source)
+                answers_only(&source, "")
             }
         }
     }
 }
 
-/// Everything may leave under the router's address, only answers may come in.
-fn answers_only(source: &str) -> String {
+/// Everything may leave under the router's address, only answers may come in, and of the rest what is not `refused`.
+fn answers_only(source: &str, refused: &str) -> String {
     format!(
         "table ip lab {{
             counter refused {{ }}
@@ -60,7 +63,7 @@ fn answers_only(source: &str) -> String {
             }}
             chain forward {{
                 type filter hook forward priority filter; policy accept;
-                iifname \"eth0\" ct state new,invalid counter name refused drop
+                iifname \"eth0\" ct state new,invalid {refused} counter name refused drop
             }}
             chain postrouting {{
                 type nat hook postrouting priority srcnat; policy accept;

@@ -4,13 +4,14 @@
 
 use bytes::Bytes;
 use driver::ipc::{Frame, Reply, Request, RequestError, command};
-use driver::{encode_frame, read_frame};
-use lab::agent::Agent;
+use driver::{Driver, SocketAddress, encode_frame, read_frame};
+use lab::agent::{Agent, PATIENCE, befriend};
 use lab::noise::Noise;
 use lab::rendezvous::Rendezvous;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Requests of a client that reads no answer: more than all queues and socket buffers hold.
 const UNREAD: usize = 100_000;
@@ -90,4 +91,36 @@ fn a_client_that_never_reads_stalls_only_itself() {
     agent.ok(&["status"]);
     drop((open, deaf));
     agent.ok(&["status"]);
+}
+
+//= spec/ipc.md#pp-ipc-16
+//= type=test
+//# A client can close any client's connection by the number in the list of connections, and the owner is told that it is closed.
+#[test]
+fn disconnect_ends_another_programs_connection_by_its_listed_number() {
+    let rendezvous = Rendezvous::on_loopback(env!("CARGO_BIN_EXE_pilotctl"));
+    let [agent, peer] = ["agent", "peer"].map(|name| Agent::on_loopback(name, &rendezvous));
+    befriend(&agent, &peer);
+    let echo = SocketAddress::new(peer.ok(&["status"])["address"].as_str().unwrap().parse().unwrap(), 7);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut conn = runtime.block_on(async {
+        let owner = Driver::connect(&agent.socket()).await.unwrap();
+        let mut conn = owner.dial(echo).await.unwrap();
+        conn.write_all(b"mine").await.unwrap();
+        conn.read_exact(&mut [0; 4]).await.unwrap();
+        conn
+    });
+    let listed = agent.ok(&["conns"]);
+    let open = |list: &serde_json::Value| {
+        let list = list["connections"].as_array().unwrap().clone();
+        list.into_iter().find(|item| item["remote_port"] == 7 && item["state"] == "ESTABLISHED")
+    };
+    let number = u32::try_from(open(&listed).expect("it is listed")["id"].as_u64().unwrap()).unwrap();
+    agent.ok(&["disconnect", &number.to_string()]);
+    assert!(open(&agent.ok(&["conns"])).is_none());
+    let told = runtime.block_on(async { tokio::time::timeout(PATIENCE, conn.read(&mut [0; 1])).await });
+    let why = told.expect("the owner is told").expect_err("and not that the peer has ended it").to_string();
+    assert!(why.contains("another program"), "{why}");
+    let again = agent.start_json(&["disconnect", &number.to_string()]).wait(PATIENCE);
+    assert_eq!(again.json()["code"], "not_found", "{again}");
 }

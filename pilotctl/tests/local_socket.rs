@@ -150,20 +150,52 @@ fn a_length_that_cannot_be_ends_the_connection() {
 
 //= spec/ipc.md#pp-ipc-8
 //= type=test
-//# A connection can be used and closed only by the client that opened or accepted it.
+//# A connection can be used only by the client that opened or accepted it.
 #[test]
-fn a_connection_is_used_and_closed_by_its_client_only() {
+fn a_connection_is_used_by_its_client_only() {
     let rendezvous = rendezvous();
     let (a, b) = friends(&rendezvous);
     let (mut owner, mut other) = (Client::of(&a), Client::of(&a));
     let conn = owner.dial(port_of(&b, 7));
     other.send(&Request::Send { conn, data: Bytes::from_static(b"not mine") });
-    assert_eq!(other.ask(&Request::Close(conn)), Reply::Closed(conn), "as any number that is nobody's");
     owner.send(&Request::Send { conn, data: Bytes::from_static(b"mine") });
     let echoed = Reply::decode(&owner.receive().unwrap()).unwrap();
     assert_eq!(echoed, Reply::Received { conn, data: Bytes::from_static(b"mine") });
     other.is_silent_but_for(&Request::Health);
     assert_eq!(owner.ask(&Request::Close(conn)), Reply::Closed(conn));
+    assert_eq!(other.ask(&Request::Close(conn)), Reply::Closed(conn), "as any number that is nobody's");
+}
+
+//= spec/ipc.md#pp-ipc-16
+//= type=test
+//# A client can close any client's connection by the number in the list of connections, and the owner is told that it is closed.
+#[test]
+fn a_listed_number_closes_another_clients_connection_and_no_other_one() {
+    let rendezvous = rendezvous();
+    let (a, b) = friends(&rendezvous);
+    let (mut owner, mut other) = (Client::of(&a), Client::of(&a));
+    let [first, second] = [owner.dial(port_of(&b, 7)), owner.dial(port_of(&b, 7))];
+    let listed = a.ok(&["conns"]);
+    let numbers: Vec<_> = listed["connections"].as_array().unwrap().iter().map(|item| item["id"].as_u64()).collect();
+    assert!([first, second].iter().all(|conn| numbers.contains(&Some(u64::from(*conn)))), "{first} {second} {listed}");
+    assert_eq!(other.ask(&Request::Close(first)), Reply::Closed(first));
+    assert_eq!(Reply::decode(&owner.receive().unwrap()).unwrap(), Reply::Closed(first), "its owner is told");
+    owner.send(&Request::Send { conn: second, data: Bytes::from_static(b"on") });
+    let echoed = Reply::decode(&owner.receive().unwrap()).unwrap();
+    assert_eq!(echoed, Reply::Received { conn: second, data: Bytes::from_static(b"on") });
+}
+
+/// As the reference's `disconnect` does, now and then: whether it waits for the answer is a matter of luck.
+#[test]
+fn what_was_asked_is_done_though_who_asked_has_left() {
+    let rendezvous = rendezvous();
+    let (a, b) = friends(&rendezvous);
+    let mut owner = Client::of(&a);
+    for _ in 0..50 {
+        let conn = owner.dial(port_of(&b, 7));
+        Client::of(&a).send(&Request::Close(conn));
+        assert_eq!(Reply::decode(&owner.receive().unwrap()).unwrap(), Reply::Closed(conn));
+    }
 }
 
 //= spec/ipc.md#pp-ipc-9

@@ -162,6 +162,7 @@ impl Builder {
             self.config.beacons.push(address);
         }
         self.config.registry = self.registry.is_some();
+        self.config.upnp = crate::upnp::SPOKEN;
         let (io, buffers) = bind(self.listen).map_err(|error| StartError::Listen(self.listen, error))?;
         if let Some(warning) = buffers.warning() {
             tracing::warn!("{warning}");

@@ -4,6 +4,7 @@
 use crate::pipe::{Pipe, Report};
 use crate::shared::{Inner, Phase, Shared};
 use crate::sockets::Sockets;
+use crate::upnp::Upnp;
 use crate::waiting::Waiting;
 use core::time::Duration;
 use proto_core::nat::Gateway;
@@ -47,6 +48,7 @@ pub(crate) struct Driver {
     batch: UdpBatch,
     outbox: Outbox,
     pipe: Pipe,
+    upnp: Upnp,
     clock: BootClock,
     callbacks: Callbacks,
     candidates: Vec<SocketAddr>,
@@ -73,6 +75,7 @@ impl Driver {
             batch: UdpBatch::new(),
             outbox: Outbox::new(),
             pipe,
+            upnp: Upnp::default(),
             clock: BootClock::new(),
             callbacks,
             candidates: Vec::new(),
@@ -96,7 +99,7 @@ impl Driver {
             let received = self.receive()?;
             let drained = self.drain()?;
             if self.is_over() {
-                return self.say_goodbye();
+                return self.say_goodbye().await;
             }
             if received || drained.more {
                 rounds += 1;
@@ -132,6 +135,7 @@ impl Driver {
         for _ in 0..ROUNDS {
             let (deadline, full) = self.collect();
             self.carry_out_pipe_commands();
+            self.carry_out_upnp_requests();
             let (sockets, outbox) = (&self.sockets, &mut self.outbox);
             let queued = outbox.flush(|via| sockets.find(via), Sockets::send)?;
             let blocked = match queued {
@@ -187,6 +191,13 @@ impl Driver {
         }
     }
 
+    fn carry_out_upnp_requests(&mut self) {
+        let requests = core::mem::take(&mut self.shared.lock().waiting.upnp);
+        for request in requests {
+            self.upnp.ask(request);
+        }
+    }
+
     /// Whether the endpoint was told something.
     fn carry_out_socket_commands(&mut self) -> bool {
         let commands = core::mem::take(&mut self.shared.lock().waiting.sockets);
@@ -209,6 +220,10 @@ impl Driver {
             () = self.shared.command_given() => None,
             () = self.sockets.ready(drained.blocked) => None,
             report = self.pipe.next() => Some(report),
+            (gateway, answer) = self.upnp.answer() => {
+                self.input(Input::Upnp(gateway, answer));
+                None
+            }
             () = tokio::time::sleep(pause) => None,
         };
         match report {
@@ -267,7 +282,7 @@ impl Driver {
     }
 
     /// Gives the port at the router back, and resets what is still open, so that peers need not wait for their timeouts.
-    fn say_goodbye(&mut self) -> io::Result<()> {
+    async fn say_goodbye(&mut self) -> io::Result<()> {
         self.shared.command(|inner, now| {
             let open: Vec<_> = inner.waiting.streams.keys().copied().collect();
             for id in open {
@@ -275,7 +290,9 @@ impl Driver {
             }
             inner.endpoint.release_port_mapping(now);
         });
-        self.drain().map(|_| ())
+        let sent = self.drain();
+        self.upnp.finish().await;
+        sent.map(|_| ())
     }
 }
 

@@ -48,6 +48,7 @@ mod split;
 mod stream;
 mod target;
 mod tls;
+mod upnp;
 mod waiting;
 
 pub use builder::{Builder, RegistryTls};

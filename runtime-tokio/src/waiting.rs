@@ -6,6 +6,7 @@ use crate::sockets::SocketCommand;
 use core::task::{Context, Waker};
 use proto_core::endpoint::{CloseReason, DialError, Event, Outcome};
 use proto_core::ids::{RequestId, StreamId};
+use proto_core::nat::UpnpRequest;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,7 @@ pub(crate) struct Waiting {
     pub(crate) pipe: Vec<PipeCommand>,
     pub(crate) sockets: Vec<SocketCommand>,
     pub(crate) gateway_wanted: bool,
+    pub(crate) upnp: Vec<UpnpRequest>,
     pub(crate) trust_changed: bool,
     news: News,
 }
@@ -97,6 +99,7 @@ impl Waiting {
             pipe: Vec::new(),
             sockets: Vec::new(),
             gateway_wanted: false,
+            upnp: Vec::new(),
             trust_changed: false,
             news: News::default(),
         }
@@ -127,6 +130,7 @@ impl Waiting {
             Event::RegistryDisconnect => self.pipe.push(PipeCommand::Disconnect),
             Event::TrustSnapshotChanged => self.trust_changed = true,
             Event::GatewayWanted => self.gateway_wanted = true,
+            Event::Upnp(request) => self.upnp.push(request),
             Event::OpenSockets(count) => self.sockets.push(SocketCommand::Open(count)),
             Event::CloseSockets(ids) => self.sockets.push(SocketCommand::Close(ids)),
             Event::Registered { .. }

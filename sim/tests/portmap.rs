@@ -49,7 +49,7 @@ impl World {
         adjust(&mut router);
         Self {
             now,
-            mapper: PortMapper::new(Rng::new([7; 32])),
+            mapper: PortMapper::new(Rng::new([7; 32]), false),
             router,
             lose_questions: 0,
             source: gateway().socket,
@@ -132,7 +132,7 @@ const PMP_MAP: (u8, u8) = (0, 1);
 
 //= spec/port-mapping.md#pp-pmap-1
 //= type=test
-//# The default gateway's port 5351, and nobody else, is asked for a mapping, by PCP first and by NAT-PMP when it does not speak that.
+//# The default gateway, and nobody else, is asked for a mapping: at its port 5351 by PCP first, and by NAT-PMP when it does not speak that.
 #[test]
 fn each_router_is_asked_in_its_own_protocol() {
     for (pcp, nat_pmp, rude, within, questions, protocol) in [
@@ -253,6 +253,25 @@ fn a_restart_of_the_router_is_seen_by_its_epoch() {
         world.router.occupy(PORT);
         world.run(secs(121));
         assert_eq!(world.told(), [mapped(PORT), mapped(50_001)], "another port is");
+    }
+}
+
+#[test]
+fn a_restart_that_the_epoch_hides_is_mended_when_there_is_reason_to_doubt() {
+    for pcp in [true, false] {
+        let mut world = World::new(|router| router.pcp = pcp);
+        world.router.reboot(world.now);
+        world.mapper.set_gateway(world.now, Some(gateway()));
+        world.settle();
+        world.run(secs(15));
+        let asked_at = world.sent[0].0;
+        world.router.reboot(asked_at + secs(2));
+        world.run(secs(15));
+        assert_eq!(world.router.mappings(world.now), 0);
+        world.mapper.check(world.now);
+        world.settle();
+        assert_eq!(world.router.forward(world.now, PORT), Some(gateway().socket));
+        assert_eq!(world.told(), [mapped(PORT)]);
     }
 }
 
@@ -395,7 +414,7 @@ fn a_nat_between_host_and_pcp_router_is_a_double_nat() {
 #[test]
 fn a_mapping_of_an_earlier_run_under_another_nonce_is_taken_over_by_nat_pmp() {
     let mut world = World::started(|_| {});
-    world.mapper = PortMapper::new(Rng::new([8; 32]));
+    world.mapper = PortMapper::new(Rng::new([8; 32]), false);
     world.events.clear();
     world.mapper.set_gateway(world.now, Some(gateway()));
     world.settle();
@@ -411,11 +430,12 @@ fn a_new_external_address_is_news() {
     world.settle();
     let moved = PortMapEvent::Mapped(Mapped("203.0.113.99:4000".parse().unwrap()));
     assert_eq!(world.told(), [mapped(PORT), moved]);
-    assert_eq!(kinds(&world.sent).last(), Some(&PMP_ADDRESS));
+    assert!(kinds(&world.sent).ends_with(&[PMP_ADDRESS, PMP_MAP]));
     let mut world = World::started(|_| {});
     world.mapper.check(world.now);
     world.settle();
-    assert_eq!(kinds(&world.sent), [PCP_MAP, PCP_ANNOUNCE]);
+    world.run(secs(121));
+    assert_eq!(kinds(&world.sent), [PCP_MAP, PCP_MAP, PCP_ANNOUNCE], "in doubt, and as always");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(crate) fn cases(versions: &[String]) -> Vec<Case> {
         let version = version.as_str();
         let mut cases = vec![control::facts(version), control::trust(version), control::refusals(version)];
         cases.extend([traffic::services(version), traffic::datagrams(version), traffic::compat_socket(version)]);
-        cases.extend([python::case(version)]);
+        cases.extend([traffic::disconnect(version), python::case(version)]);
         cases
     };
     versions.iter().flat_map(all).collect()

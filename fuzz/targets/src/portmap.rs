@@ -35,7 +35,7 @@ fn same<T: Copy + Debug + PartialEq>(
 
 /// Whatever a router says: each input is answered by few questions, no due timer stays, and only a mapping that was granted is told.
 pub fn port_mapper(data: &[u8]) {
-    let mut mapper = PortMapper::new(Rng::new([7; 32]));
+    let mut mapper = PortMapper::new(Rng::new([7; 32]), false);
     let mut now = Timestamp::from_micros(1_000_000);
     let mut script = Script::new(data);
     let router = SocketAddr::from(([192, 168, 0, 1], 5351));

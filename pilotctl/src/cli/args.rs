@@ -256,7 +256,7 @@ pub(crate) struct DaemonArgs {
     /// Do not search for a way through a symmetric NAT with many sockets or ports (256 at most, 100 packets/s, 12 s)
     #[arg(long)]
     pub(crate) no_spray: bool,
-    /// Do not ask the router for a port (PCP, NAT-PMP)
+    /// Do not ask the router for a port (PCP, NAT-PMP, UPnP)
     #[arg(long)]
     pub(crate) no_port_mapping: bool,
     /// Punch private addresses too; so anyway when the registry's address is private

@@ -6,6 +6,12 @@ use crate::cli::output::{size, table};
 use crate::cli::{CliError, Context, Kind, Result};
 use driver::ipc::{NetworkCommand, Request};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// What was written before a connection is closed is delivered first, but not for ever.
+const CLOSING: Duration = Duration::from_secs(3);
+/// Between two looks at a connection that closes.
+const LOOK: Duration = Duration::from_millis(20);
 
 pub(super) async fn lookup(context: &Context, name: &str) -> Result<()> {
     let driver = context.driver().await?;
@@ -36,9 +42,14 @@ pub(super) async fn disconnect(context: &Context, conn: u32) -> Result<()> {
         return Err(CliError::new(Kind::NotFound, format!("no open connection {conn}")).hint("see `pilotctl conns`"));
     }
     driver.request(Request::Close(conn)).await?;
-    if open(&driver.info().await?) {
-        return Err(CliError::new(Kind::PermissionDenied, format!("connection {conn} is another program's"))
-            .hint("`pilotctl trust remove` closes all connections with a peer"));
+    let begun = Instant::now();
+    while open(&driver.info().await?) {
+        if begun.elapsed() > CLOSING {
+            return Err(CliError::new(Kind::Timeout, format!("connection {conn} is still open")).hint(
+                "it is the daemon's own, or its peer does not read; `pilotctl trust remove` closes all of a peer's",
+            ));
+        }
+        tokio::time::sleep(LOOK).await;
     }
     context.output.result(&json!({"conn_id": conn}), || format!("closed connection {conn}"));
     Ok(())

@@ -1,7 +1,7 @@
 //! What each request does, and its answer. Every request of control-plane section 4.2 gets one.
 
 use super::session::{MAX_PORTS, Session};
-use super::streams::Outgoing;
+use super::streams::{Outgoing, number};
 use super::{envelope, info, network, why};
 use crate::agent::{Agent, TrustEntry};
 use bytes::Bytes;
@@ -49,10 +49,7 @@ pub(super) async fn answer(session: &Arc<Session>, command: u8, request: Request
             return Ok(payload(command, Bytes::copy_from_slice(&port.to_be_bytes())));
         }
         Request::Close(conn) => {
-            // Unknown and foreign ones look closed: they tell nothing about other clients.
-            if let Some(handle) = session.remove_stream(conn) {
-                handle.close();
-            }
+            session.hub.close(session, conn);
             return Ok(Answer::reply(Reply::Closed(conn)));
         }
         Request::Finish(conn) => return finish(session, conn).await.map(|()| payload(command, Bytes::new())),
@@ -132,7 +129,7 @@ async fn dial(session: &Arc<Session>, to: SocketAddress) -> Result<Answer, Strin
         return Err("dial: too many connections of this client".to_owned());
     }
     let stream = session.hub.agent.dial(to).await?;
-    let conn = session.hub.next_conn();
+    let conn = number(stream.id());
     Ok(Answer { reply: Reply::Dialed(conn), stream: Some((conn, stream)) })
 }
 
@@ -172,7 +169,7 @@ async fn accept(session: &Arc<Session>, port: u16, stream: Stream, remote: Socke
     if !session.has_room() {
         return;
     }
-    let conn = session.hub.next_conn();
+    let conn = number(stream.id());
     if session.push(&Reply::Accepted { port, conn, remote }).await {
         super::streams::start(session, conn, stream);
     }

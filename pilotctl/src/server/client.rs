@@ -21,6 +21,9 @@ const REQUEST_QUEUE: usize = 64;
 /// A client that takes nothing for this long is disconnected.
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 
+/// What a client asked before it left is still done, but its own connections do not wait longer for that.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Serves a client until it leaves, breaks the protocol or stops reading.
 pub(super) async fn serve(hub: Arc<Hub>, socket: UnixStream) {
     let (read, write) = socket.into_split();
@@ -29,11 +32,14 @@ pub(super) async fn serve(hub: Arc<Hub>, socket: UnixStream) {
     session.hub.sessions().insert(session.id, Arc::downgrade(&session));
     let _end = EndOnDrop(Arc::clone(&session));
     let (requests, waiting) = mpsc::channel(REQUEST_QUEUE);
+    let mut answering = std::pin::pin!(answer_requests(&session, waiting));
     tokio::select! {
         () = read_requests(&session, read, requests) => {}
         () = write_frames(write, frames) => {}
-        () = answer_requests(&session, waiting) => {}
+        () = &mut answering => return,
     }
+    // The reference's `disconnect` asks and leaves.
+    let _ = tokio::time::timeout(FAREWELL, answering).await;
 }
 
 /// Also when the server is dropped, as a whole or by a signal.
@@ -90,7 +96,7 @@ async fn answer_requests(session: &Arc<Session>, mut requests: mpsc::Receiver<Fr
             Err(text) => answers::Answer::reply(Reply::Error(text)),
         };
         if !session.push(&answer.reply).await {
-            return;
+            continue;
         }
         // A stream's bytes may only follow the answer that names it.
         if let Some((conn, stream)) = answer.stream {

@@ -1,5 +1,6 @@
 //! The daemon's state as JSON: the reference's keys first, then ours.
 
+use super::streams::number;
 use super::why;
 use crate::agent::Agent;
 use crate::state::insecure_warnings;
@@ -194,7 +195,7 @@ fn conn(stream: &StreamStatus) -> Value {
         "cong_win": stats.congestion_window,
         "dup_acks": stats.duplicate_acks,
         "fast_retx": stats.fast_retransmits,
-        "id": stream.id.0,
+        "id": number(stream.id),
         "in_flight": stats.in_flight,
         "in_recovery": stats.in_recovery,
         "local_port": stream.local_port,

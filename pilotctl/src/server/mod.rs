@@ -1,7 +1,7 @@
 //! The daemon's local socket (control-plane section 4): who may connect, and how many.
 //!
-//! A client cannot hurt another: connections and ports have owners, queues are bounded, and each client has its own
-//! tasks, so that one that does not read stops only itself.
+//! A client cannot hurt another by mistake: connections and ports have owners, queues are bounded, and each client has its own
+//! tasks, so that one that does not read stops only itself. Only on purpose, by its number, one closes another's connection.
 
 mod answers;
 mod client;
@@ -21,7 +21,7 @@ use session::Session;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::net::{UnixListener, UnixStream};
 
@@ -35,7 +35,6 @@ const MAX_CLIENTS: usize = 1024;
 pub(crate) struct Hub {
     pub(crate) agent: Arc<Agent>,
     next_client: AtomicU64,
-    next_conn: AtomicU32,
     sessions: Mutex<BTreeMap<u64, Weak<Session>>>,
 }
 
@@ -135,12 +134,27 @@ fn is_own(socket: &UnixStream) -> bool {
 
 impl Hub {
     fn new(agent: Arc<Agent>) -> Self {
-        let (next_client, next_conn) = (AtomicU64::new(0), AtomicU32::new(1));
-        Self { agent, next_client, next_conn, sessions: Mutex::default() }
+        Self { agent, next_client: AtomicU64::new(0), sessions: Mutex::default() }
     }
 
-    fn next_conn(&self) -> u32 {
-        self.next_conn.fetch_add(1, Ordering::Relaxed)
+    /// Closes a connection of whichever client; its owner is told. Unknown ones look closed.
+    //= spec/ipc.md#pp-ipc-16
+    //# A client can close any client's connection by the number in the list of connections, and the owner is told that it is closed.
+    fn close(&self, asker: &Session, conn: u32) {
+        if let Some(handle) = asker.remove_stream(conn) {
+            return handle.close();
+        }
+        let others: Vec<_> = self.sessions().values().filter_map(Weak::upgrade).collect();
+        let found = others.into_iter().find_map(|owner| owner.remove_stream(conn).map(|handle| (owner, handle)));
+        let Some((owner, handle)) = found else { return };
+        handle.close();
+        // The owner may not be reading; who asked does not wait for it.
+        tokio::spawn(async move {
+            if owner.knows_extensions() {
+                owner.push(&Reply::StreamError { conn, reason: "closed by another program".to_owned() }).await;
+            }
+            owner.push(&Reply::Closed(conn)).await;
+        });
     }
 
     fn next_client(&self) -> u64 {

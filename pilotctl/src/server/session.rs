@@ -69,7 +69,7 @@ impl Session {
 
     /// The way into one of this client's connections; nobody else's.
     //= spec/ipc.md#pp-ipc-8
-    //# A connection can be used and closed only by the client that opened or accepted it.
+    //# A connection can be used only by the client that opened or accepted it.
     pub(super) fn stream(&self, conn: u32) -> Option<mpsc::Sender<super::streams::Outgoing>> {
         self.owned().streams.get(&conn).map(Handle::sender)
     }

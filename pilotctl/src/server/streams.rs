@@ -20,6 +20,12 @@ const READ: usize = 128 * 1024;
 /// How long a closed connection may still deliver what was written.
 const LINGER: Duration = Duration::from_secs(60);
 
+/// The number by which clients know a stream, and find it in the list of connections. Never 0, which some take for none.
+pub(super) fn number(stream: StreamId) -> u32 {
+    let count = stream.0 % u64::from(u32::MAX);
+    u32::try_from(count).unwrap_or_default() + 1
+}
+
 /// What the client wants of a connection.
 #[derive(Debug)]
 pub(super) enum Outgoing {

@@ -36,6 +36,8 @@ pub struct Config {
     pub insecure: Insecure,
     /// How far to go for a direct path. Default all the way.
     pub ladder: Ladder,
+    /// The host answers [`super::Event::Upnp`]. Default `false`.
+    pub upnp: bool,
     /// Streams.
     pub stream: StreamConfig,
 }
@@ -107,6 +109,7 @@ impl Default for Config {
             heartbeat: Duration::from_secs(60),
             insecure: Insecure::default(),
             ladder: Ladder::default(),
+            upnp: false,
             stream: StreamConfig::default(),
         }
     }

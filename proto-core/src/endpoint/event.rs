@@ -2,7 +2,7 @@
 
 use super::{CloseReason, DialError, Ecn};
 use crate::ids::{NodeId, RequestId, SocketId, StreamId};
-use crate::nat::Gateway;
+use crate::nat::{Gateway, UpnpAnswer, UpnpRequest};
 use crate::wire::{Address, SocketAddress};
 use bytes::Bytes;
 use core::net::{IpAddr, SocketAddr};
@@ -37,9 +37,11 @@ pub enum Input<'a> {
     LocalAddresses(&'a [SocketAddr]),
     /// The host's network changed or it woke from suspend: rediscover and revalidate.
     NetworkChanged,
-    /// The default gateway, and the first socket's address toward it: for asking it for a port (PCP, NAT-PMP). `None` when there is none, or
+    /// The default gateway, and the first socket's address toward it: for asking it for a port. `None` when there is none, or
     /// none that the host can find. Told at start, on change, and as the answer to [`Event::GatewayWanted`].
     Gateway(Option<Gateway>),
+    /// What the gateway said to the last [`UpnpRequest::Map`].
+    Upnp(Gateway, UpnpAnswer),
     /// The router forwards what arrives at `external` to the socket `via` (NAT-PMP, PCP, UPnP), or does so still: told on every change,
     /// and harmless to repeat. The other side of such a mapping is [`Self::PortMappingLost`].
     PortMapped {
@@ -143,6 +145,8 @@ pub enum Event {
     KeyMismatch(NodeId),
     /// The gateway does not answer any more: find it again and answer with [`Input::Gateway`], whether it changed or not.
     GatewayWanted,
+    /// Ask the gateway by UPnP, and answer with [`Input::Upnp`]. Only where [`super::Config::upnp`] says that the host can.
+    Upnp(UpnpRequest),
     /// Open this many more UDP sockets, each on a fresh port of the same family as the first, and answer once with
     /// [`Input::SocketsOpened`]. Never more than [`crate::limits::MAX_EXTRA_SOCKETS`] are open together.
     OpenSockets(u16),

@@ -4,7 +4,7 @@ use super::Event;
 use super::inner::Endpoint;
 use super::recording::Command;
 use crate::ids::SocketId;
-use crate::nat::{Gateway, PortMapEvent, PortMapState, PortMapStatus};
+use crate::nat::{Gateway, PortMapEvent, PortMapState, PortMapStatus, UpnpAnswer};
 use crate::wire::candidate::{Mapped, Reach};
 use core::net::SocketAddr;
 
@@ -18,6 +18,12 @@ impl Endpoint {
         }
         // Whoever has a public address itself has no NAT to ask.
         self.portmap.set_gateway(self.now, gateway.filter(|gateway| Reach::of(gateway.socket) == Reach::Site));
+    }
+
+    pub(super) fn upnp_answered(&mut self, gateway: Gateway, answer: UpnpAnswer) {
+        if !self.portmap.handle_upnp(self.now, gateway, answer) {
+            self.drops.count("port_mapping_answer_unusable");
+        }
     }
 
     /// Where all peers are on this host, or none is reached directly, the router is left in peace.
@@ -46,6 +52,7 @@ impl Endpoint {
                     PortMapEvent::Mapped(_) => self.offer_mapping(),
                     PortMapEvent::Lost => self.port_mapping_lost(MAPPED),
                     PortMapEvent::GatewayWanted => self.event(Event::GatewayWanted),
+                    PortMapEvent::Upnp(request) => self.event(Event::Upnp(request)),
                 }
             } else {
                 return busy;

@@ -18,7 +18,8 @@ pub use classify::{Mapping, NatType, Observation};
 pub use discover::{Discovery, DiscoveryAction, DiscoveryEvent};
 pub use keepalive::{DEFAULT_KEEPALIVE, Lifetime, LifetimeAction};
 pub use portmap::{
-    GATEWAY_PORT, Gateway, PortMapAction, PortMapEvent, PortMapState, PortMapStatus, PortMapper, Protocol,
+    GATEWAY_PORT, Gateway, PortMapAction, PortMapEvent, PortMapState, PortMapStatus, PortMapper, Protocol, UpnpAnswer,
+    UpnpRequest,
 };
 pub use predict::{Prediction, Sighting};
 pub use punch::{PUNCH_COPIES, PunchPolicy};

@@ -287,7 +287,8 @@ impl World {
             | Event::TrustSnapshotChanged
             | Event::OpenSockets(_)
             | Event::CloseSockets(_)
-            | Event::GatewayWanted => {}
+            | Event::GatewayWanted
+            | Event::Upnp(_) => {}
         }
         Ok(())
     }

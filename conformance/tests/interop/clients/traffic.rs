@@ -73,6 +73,45 @@ fn events(world: &World) {
     assert_eq!((&event["topic"], &event["data"]), (&"news".into(), &"extra".into()), "{heard}");
 }
 
+/// A connection that one program holds is ended by another one.
+pub(super) fn disconnect(version: &str) -> Case {
+    let wanted = version.to_owned();
+    let row = ("disconnect of another program's connection", COMMAND_LINE);
+    Case::new(SECTION, row, version, move |equipment| {
+        let world = World::new(equipment, &wanted);
+        world.befriend();
+        let (ours, theirs) = (world.sockets(), world.their_sockets());
+        let echo = |address: &Value| format!("{}:7", address.as_str().unwrap());
+        let [to_ours, to_theirs] =
+            [echo(&world.ours[1].ok(&["status"])["address"]), echo(&world.theirs[1].ok(&["info"])["address"])];
+        let hold = include_str!("hold.py");
+        let mut holders = [
+            process::start(world.python(0, hold, &[&ours[0], &to_ours])),
+            process::start(world.theirs[0].python(hold, &[&theirs[0], &to_theirs])),
+        ];
+        let open = |ended: &process::Ended| {
+            let listed = ended.json()["data"]["connections"].as_array().cloned().unwrap_or_default();
+            listed.into_iter().find(|item| item["remote_port"] == 7 && item["state"] == "ESTABLISHED")
+        };
+        wait::until("both connections are held", PATIENT, || {
+            holders.iter().all(|holder| holder.stdout().contains("held")).then_some(())
+        });
+        let listed = world.run(0, &["connections"]);
+        let number = |ended| open(ended).unwrap_or_else(|| panic!("{ended}"))["id"].to_string();
+        let (of_ours, of_theirs) = (number(&listed.ours), number(&listed.theirs));
+        let both = Both {
+            ours: process::run(world.command(0, &["disconnect", &of_ours]), PATIENT),
+            theirs: world.theirs[0].run(&["disconnect", &of_theirs]),
+        };
+        both.same(&["disconnect"]);
+        wait::until("both holders hear of it", PATIENT, || {
+            holders.iter_mut().all(process::Running::has_ended).then_some(())
+        });
+        let listed = world.run(0, &["connections"]);
+        assert!(open(&listed.ours).is_none() && open(&listed.theirs).is_none(), "{}{}", listed.ours, listed.theirs);
+    })
+}
+
 /// Datagrams and streams to ports of the client; it listens for datagrams without binding.
 pub(super) fn datagrams(version: &str) -> Case {
     let rows = [("dgram, listen", COMMAND_LINE), ("send, recv", COMMAND_LINE)];

@@ -5,7 +5,7 @@ use super::RecordingError;
 use crate::crypto::{Identity, PublicKey};
 use crate::endpoint::{Config, Ecn, Input, TrustCommand};
 use crate::ids::{NodeId, SocketId, StreamId};
-use crate::nat::Gateway;
+use crate::nat::{Gateway, UpnpAnswer};
 use crate::registry::Request;
 use crate::time::Timestamp;
 use crate::trust::Snapshot;
@@ -54,6 +54,7 @@ pub(in super::super) enum Command {
     LocalAddresses(Vec<SocketAddr>),
     NetworkChanged,
     Gateway(Option<Gateway>),
+    Upnp(Gateway, UpnpAnswer),
     ReleasePortMapping,
     PortMapped { via: SocketId, external: SocketAddr },
     PortMappingLost(SocketId),
@@ -127,6 +128,7 @@ impl<'a> Entry<'a> {
             Input::LocalAddresses(addresses) => Command::LocalAddresses(addresses.to_vec()).into(),
             Input::NetworkChanged => Command::NetworkChanged.into(),
             Input::Gateway(gateway) => Command::Gateway(*gateway).into(),
+            Input::Upnp(gateway, answer) => Command::Upnp(*gateway, *answer).into(),
             Input::PortMapped { via, external } => Command::PortMapped { via: *via, external: *external }.into(),
             Input::PortMappingLost { via } => Command::PortMappingLost(*via).into(),
             Input::SocketsOpened(sockets) => Command::SocketsOpened(sockets.to_vec()).into(),

@@ -141,6 +141,7 @@ impl Command {
             Self::LocalAddresses(addresses) => endpoint.handle_input(now, Input::LocalAddresses(&addresses)),
             Self::NetworkChanged => endpoint.handle_input(now, Input::NetworkChanged),
             Self::Gateway(gateway) => endpoint.handle_input(now, Input::Gateway(gateway)),
+            Self::Upnp(gateway, answer) => endpoint.handle_input(now, Input::Upnp(gateway, answer)),
             Self::ReleasePortMapping => endpoint.release_port_mapping(now),
             Self::PortMapped { via, external } => endpoint.handle_input(now, Input::PortMapped { via, external }),
             Self::PortMappingLost(via) => endpoint.handle_input(now, Input::PortMappingLost { via }),

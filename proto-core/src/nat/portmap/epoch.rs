@@ -20,6 +20,8 @@ impl Epoch {
                 let there = epoch.saturating_sub(before);
                 epoch + 1 < before || here + 2 < there - there / 16 || there + 2 < here - here / 16
             }
+            // It has none.
+            Protocol::Upnp => false,
         }
     }
 }

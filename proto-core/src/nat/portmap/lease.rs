@@ -28,7 +28,7 @@ impl Lease {
     pub(super) fn new(now: Timestamp, external: SocketAddr, lifetime: u32, protocol: Protocol, rng: &mut Rng) -> Self {
         let lifetime = Duration::from_secs(u64::from(lifetime.clamp(SHORTEST, LONGEST)));
         let spread = match protocol {
-            Protocol::NatPmp => Duration::ZERO,
+            Protocol::NatPmp | Protocol::Upnp => Duration::ZERO,
             Protocol::Pcp => part(lifetime / 8, rng),
         };
         let renew = now + (lifetime / 2 + spread).max(SPACING);

@@ -1,16 +1,17 @@
-//! A port at the router (RFC 6887, RFC 6886): asked for, kept, restored, and given back.
+//! A port at the router (RFC 6887, RFC 6886, UPnP): asked for, kept, restored, and given back.
 //!
 //! Decides what to ask the default gateway and when, and what its answers mean. Refuses to know whether the granted address is of use to
 //! anybody, and how the gateway is found: the host tells it.
 //!
-//! One mapping, one question at a time. A round tries PCP and then NAT-PMP. Three questions without an answer, and the gateway itself is
-//! in doubt: the host is asked to look for it again, and whatever it finds gets the mapping anew.
+//! One mapping, one question at a time. A round tries PCP, then NAT-PMP, then UPnP where the host speaks it. Three questions without an
+//! answer, and the gateway itself is in doubt: the host is asked to look for it again, and whatever it finds gets the mapping anew.
 
 mod epoch;
 mod lease;
 mod question;
 mod replies;
 mod status;
+mod upnp;
 
 use crate::limits;
 use crate::rng::Rng;
@@ -27,6 +28,7 @@ pub use question::Protocol;
 use question::{Ask, Question};
 pub use status::{PortMapState, PortMapStatus};
 use std::collections::VecDeque;
+pub use upnp::{UpnpAnswer, UpnpRequest};
 
 /// Where routers listen for NAT-PMP and PCP.
 pub const GATEWAY_PORT: u16 = 5351;
@@ -72,6 +74,8 @@ pub enum PortMapEvent {
     Lost,
     /// The gateway is silent; [`PortMapper::set_gateway`] has to say whether it is still the one.
     GatewayWanted,
+    /// The host has to ask the router; [`PortMapper::handle_upnp`] has to say what came of it.
+    Upnp(UpnpRequest),
 }
 
 /// Keeps one UDP port mapped.
@@ -79,6 +83,8 @@ pub enum PortMapEvent {
 pub struct PortMapper {
     rng: Rng,
     gateway: Option<Gateway>,
+    /// The host speaks UPnP.
+    upnp: bool,
     protocol: Protocol,
     /// The gateway answered in this protocol.
     answered: bool,
@@ -105,13 +111,14 @@ pub struct PortMapper {
 }
 
 impl PortMapper {
-    /// Nothing is asked until the gateway is told.
+    /// Nothing is asked until the gateway is told. `upnp`: the host can ask by UPnP.
     #[must_use]
-    pub fn new(mut rng: Rng) -> Self {
+    pub fn new(mut rng: Rng, upnp: bool) -> Self {
         Self {
             nonce: rng.bytes(),
             rng,
             gateway: None,
+            upnp,
             protocol: Protocol::Pcp,
             answered: false,
             epoch: Epoch::default(),
@@ -162,12 +169,20 @@ impl PortMapper {
         }
     }
 
-    /// There is reason to doubt the mapping: looks at once.
+    /// There is reason to doubt the mapping: asks for it at once. The epoch does not show a restart soon after another one.
     pub fn check(&mut self, now: Timestamp) {
-        if self.gateway.is_some() && self.question.is_none() {
-            self.rounds = 0;
-            self.idle_until = Some(now);
-            self.handle_timeout(now);
+        if self.gateway.is_none() || self.question.is_some() {
+            return;
+        }
+        self.rounds = 0;
+        match (&mut self.lease, self.protocol) {
+            (Some(lease), Protocol::NatPmp) => {
+                // The address may be another one too, and is told apart; the mapping is asked for after it.
+                lease.renew = now;
+                self.ask(now, Ask::Check);
+            }
+            (Some(_), Protocol::Pcp | Protocol::Upnp) => self.ask(now, Ask::Map),
+            (None, _) => self.begin_round(now),
         }
     }
 
@@ -205,6 +220,7 @@ impl PortMapper {
                 }
                 _ => false,
             },
+            Protocol::Upnp => false,
         }
     }
 
@@ -280,7 +296,7 @@ impl PortMapper {
         }
         match &mut self.question {
             Some(question) if question.next > now => {}
-            Some(question) if question.may_repeat(self.answered) => {
+            Some(question) if question.may_repeat(self.answered, self.upnp) => {
                 question.repeat(now, &mut self.rng);
                 let ask = question.ask;
                 self.send(ask);
@@ -304,7 +320,7 @@ impl PortMapper {
     //= spec/nat.md#pp-nat-17
     //# A router is asked for a port mapping.
     //= spec/port-mapping.md#pp-pmap-1
-    //# The default gateway's port 5351, and nobody else, is asked for a mapping, by PCP first and by NAT-PMP when it does not speak that.
+    //# The default gateway, and nobody else, is asked for a mapping: at its port 5351 by PCP first, and by NAT-PMP when it does not speak that.
     fn begin_round(&mut self, now: Timestamp) {
         self.refusal = None;
         self.use_protocol(now, Protocol::Pcp);
@@ -313,18 +329,22 @@ impl PortMapper {
     fn use_protocol(&mut self, now: Timestamp, protocol: Protocol) {
         self.protocol = protocol;
         self.answered = false;
-        self.ask(now, if protocol == Protocol::Pcp { Ask::Map } else { Ask::Check });
+        self.ask(now, if protocol == Protocol::NatPmp { Ask::Check } else { Ask::Map });
     }
 
     fn ask(&mut self, now: Timestamp, ask: Ask) {
+        // UPnP has nothing to check but the mapping itself.
+        let ask = if self.protocol == Protocol::Upnp { Ask::Map } else { ask };
         self.idle_until = None;
         self.question = Some(Question::new(now, self.protocol, ask, &mut self.rng));
         self.send(ask);
     }
 
     fn unanswered(&mut self, now: Timestamp) {
-        if self.protocol == Protocol::Pcp && !self.answered {
-            return self.use_protocol(now, Protocol::NatPmp);
+        match self.protocol {
+            Protocol::Pcp if !self.answered => return self.use_protocol(now, Protocol::NatPmp),
+            Protocol::NatPmp if !self.answered && self.upnp => return self.use_protocol(now, Protocol::Upnp),
+            Protocol::Pcp | Protocol::NatPmp | Protocol::Upnp => {}
         }
         self.failures += 1;
         // A refusal in the other protocol says more than silence in this one.
@@ -365,7 +385,7 @@ impl PortMapper {
 
     fn send(&mut self, ask: Ask) {
         match (ask, self.protocol) {
-            (Ask::Map, _) => self.send_map(LIFETIME, self.wish),
+            (Ask::Map, _) | (Ask::Check, Protocol::Upnp) => self.send_map(LIFETIME, self.wish),
             (Ask::Check, Protocol::Pcp) => {
                 if let Some(gateway) = self.gateway {
                     let request = PcpRequest::Announce { client: mapped_v6(gateway.socket.ip()) };
@@ -378,7 +398,7 @@ impl PortMapper {
 
     /// `wish`: the external address that would be nice to have; where none is known, the port that the socket has. A deletion has none.
     fn send_map(&mut self, lifetime: u32, wish: Option<SocketAddr>) {
-        let Some(Gateway { socket, .. }) = self.gateway else { return };
+        let Some(gateway @ Gateway { socket, .. }) = self.gateway else { return };
         let own_port = if lifetime == 0 { 0 } else { socket.port() };
         let external_port = wish.map_or(own_port, |wish| wish.port());
         match self.protocol {
@@ -399,6 +419,7 @@ impl PortMapper {
                     NatPmpRequest::Map(NatPmpMapping { internal_port: socket.port(), external_port, lifetime });
                 self.action(|out| request.emit(out));
             }
+            Protocol::Upnp => self.send_upnp(gateway, lifetime > 0),
         }
     }
 

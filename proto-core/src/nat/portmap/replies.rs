@@ -117,7 +117,7 @@ impl PortMapper {
         }
     }
 
-    fn granted(&mut self, now: Timestamp, external: SocketAddr, lifetime: u32) {
+    pub(super) fn granted(&mut self, now: Timestamp, external: SocketAddr, lifetime: u32) {
         if lifetime == 0 || external.port() == 0 || external.ip().is_unspecified() {
             self.trouble = Some(PortMapState::Refused);
             self.lose();
@@ -129,7 +129,7 @@ impl PortMapper {
         self.trouble = None;
         self.question = None;
         self.wish = Some(external);
-        self.idle_until = Some(now + CHECK_INTERVAL);
+        self.idle_until = (self.protocol != Protocol::Upnp).then(|| now + CHECK_INTERVAL);
         let before = self.lease.replace(Lease::new(now, external, lifetime, self.protocol, &mut self.rng));
         if before.is_none_or(|before| before.external != external) {
             self.event(PortMapEvent::Mapped(Mapped(external)));

@@ -57,7 +57,7 @@ impl PortMapState {
             Self::DoubleNat => {
                 "the router is itself behind a NAT (carrier-grade NAT or a second router), so a port of it is of no use outside"
             }
-            Self::Unanswered => "the router answers neither PCP nor NAT-PMP",
+            Self::Unanswered => "the router answers in no protocol for mapping ports that this program speaks",
             Self::Refused => "the router refuses to forward a port to this node",
             Self::NoExternalAddress => "the router has no address on its outer side now",
         }
