@@ -163,6 +163,43 @@ fn a_dead_direct_way_is_left_within_three_seconds_and_taken_back() {
     }
 }
 
+//= spec/nat.md#pp-nat-21
+//= type=test
+//# When a direct path that we send on answers not even a probe, the beacon and the registry are asked after 1.45 seconds where the peer
+//# is, and the addresses that they name are tried.
+#[test]
+fn a_peer_that_moved_without_a_word_is_asked_after_and_found_before_its_old_place_is_given_up() {
+    for ours in [true, false] {
+        let mut world = World::new(true, true);
+        if ours {
+            world.set_ours();
+        }
+        world.dial();
+        world.talk(ms(20_000));
+        let punched = world.a.actions.iter().filter(|(_, action)| *action == PathAction::RequestPunch).count();
+        assert!(punched <= 3, "{punched}: nobody is asked about a peer that answers");
+        assert_eq!(world.a.paths.route(), Some(direct(B)));
+        let (elsewhere, moved) = ("203.0.113.2:6111", world.now);
+        world.b.address = at(elsewhere);
+        world.talk(ms(2000));
+        assert_eq!(world.a.paths.route(), Some(direct(elsewhere)), "ours: {ours}");
+        let data = world.b.data_since(moved + ms(50));
+        assert!(data.iter().all(|&(_, route)| route == direct(A)), "ours: {ours}: nothing had to be relayed");
+        assert!(world.a.actions.iter().any(|&(when, action)| when > moved && action == PathAction::Resolve));
+    }
+}
+
+#[test]
+fn the_registry_is_not_asked_at_every_silence() {
+    let mut world = World::new(true, false);
+    world.dial();
+    world.talk(ms(500));
+    world.open = false;
+    world.talk(ms(60_000));
+    let asked = world.a.actions.iter().filter(|(_, action)| *action == PathAction::Resolve).count();
+    assert!((3..=8).contains(&asked), "{asked} questions in a minute of silence");
+}
+
 #[test]
 fn without_a_relay_a_dead_way_stays_chosen_and_comes_back() {
     let mut world = World::new(true, false);
