@@ -61,9 +61,14 @@ impl Kit {
 
     /// Whether it is `version` or later.
     pub(crate) fn is_at_least(&self, version: &str) -> bool {
-        let numbers = |text: &str| text.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>();
-        numbers(&self.version) >= numbers(version)
+        at_least(&self.version, version)
     }
+}
+
+/// Whether `version` is `least` or later.
+pub(crate) fn at_least(version: &str, least: &str) -> bool {
+    let numbers = |text: &str| text.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>();
+    numbers(version) >= numbers(least)
 }
 
 fn executable(path: &Path) {

@@ -15,6 +15,12 @@ use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
+/// A program of the reference, or one that loads its library, ready to run for the user of `home`: never in this machine's own network.
+pub(crate) fn confined(place: &Place, program: &Path, home: &Path) -> Command {
+    assert!(place.path().is_some(), "the reference runs in namespaces only");
+    program_at(place, program, home)
+}
+
 /// Longest wait for what the reference does when it next looks at the registry, which it does every 60 s.
 pub(crate) const NEXT_LOOK: Duration = Duration::from_secs(100);
 
@@ -99,7 +105,7 @@ impl Reference {
 
     /// Its command line with these words, ready to run; answers are JSON.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = program_at(&self.place, &self.programs.pilotctl, self.home.path());
+        let mut command = confined(&self.place, &self.programs.pilotctl, self.home.path());
         command.arg("--json").args(words).env("PILOT_SOCKET", self.socket());
         // Some commands ask the registry themselves.
         command.env("PILOT_REGISTRY", &self.registry).env("PILOT_BEACON", &self.beacon);
@@ -143,7 +149,7 @@ impl Reference {
     /// Runs a Python program with the version's package, in the same place.
     pub(crate) fn python(&self, program: &str, arguments: &[&str]) -> Command {
         let interpreter = if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" };
-        let mut command = program_at(&self.place, Path::new(interpreter), self.home.path());
+        let mut command = confined(&self.place, Path::new(interpreter), self.home.path());
         command.args(["-c", program]).args(arguments);
         command.env("PYTHONPATH", &self.programs.python_path).env("PILOT_LIB_PATH", &self.programs.library);
         command.env("PYTHONDONTWRITEBYTECODE", "1").env("PILOT_SOCKET", self.socket());
@@ -208,7 +214,6 @@ impl Reference {
 
 impl Programs {
     fn of(kit: &Kit, place: &Place) -> Self {
-        assert!(place.path().is_some(), "the reference runs in namespaces only");
         Self {
             daemon: kit.program("pilot-daemon"),
             pilotctl: kit.program("pilotctl"),
@@ -235,7 +240,7 @@ fn words(rendezvous: &Rendezvous, options: &[&str]) -> Vec<String> {
 
 /// The daemon, with nothing of this machine and everything off that would call home.
 fn command(place: &Place, programs: &Programs, home: &Path, hostname: &str, options: &[String]) -> Command {
-    let mut command = program_at(place, &programs.daemon, home);
+    let mut command = confined(place, &programs.daemon, home);
     command.current_dir(home).arg("-socket").arg(home.join("pilot.sock"));
     command.arg("-identity").arg(home.join(".pilot/identity.json"));
     command.args(["-email", "agent@example.com", "-hostname", hostname]).args(options);
@@ -246,7 +251,7 @@ fn command(place: &Place, programs: &Programs, home: &Path, hostname: &str, opti
 /// The options that keep this version from calling home, by its own help. It has no way out anyway.
 fn silence(place: &Place, daemon: &Path) -> Vec<String> {
     let home = tempfile::tempdir().unwrap();
-    let mut command = program_at(place, daemon, home.path());
+    let mut command = confined(place, daemon, home.path());
     command.arg("-help");
     let help = process::run(command, PATIENCE).stderr;
     let known = |option: &&str| help.lines().any(|line| line.trim_start().starts_with(option.trim_end_matches('=')));

@@ -6,6 +6,7 @@ mod ends;
 mod loads;
 mod paths;
 mod restart;
+mod unread;
 
 use crate::case::Case;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,7 +20,7 @@ const THEIRS_DIALS: &str = "theirs dials";
 pub(crate) fn cases(versions: &[String]) -> Vec<Case> {
     let all = |version: &String| {
         let version = version.as_str();
-        let mut cases = vec![loads::one_stream(version), loads::many_streams(version)];
+        let mut cases = vec![loads::one_stream(version), loads::many_streams(version), unread::case(version)];
         cases.extend([paths::punched(version), paths::relayed(version), paths::lossy(version)]);
         cases.push(restart::case(version));
         cases

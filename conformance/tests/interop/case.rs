@@ -1,6 +1,6 @@
 //! One case: what it shows, with which version, and how. Knows nothing of what the cases do.
 
-use crate::equipment::Equipment;
+use crate::equipment::{Equipment, at_least};
 use libtest_mimic::Trial;
 use std::sync::Arc;
 
@@ -60,6 +60,11 @@ impl Case {
             Ok(())
         })
     }
+}
+
+/// Whether a version is of the generation that came after 1.9.1.
+pub(crate) fn is_newer(version: &str) -> bool {
+    at_least(version, "1.10.0")
 }
 
 fn row(section: &str, (feature, direction): (&str, &str), version: &str) -> Row {

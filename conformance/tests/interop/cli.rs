@@ -1,6 +1,6 @@
 //! Section `cli`: our command line and driver on the socket of the reference's daemon.
 
-use crate::case::Case;
+use crate::case::{Case, is_newer};
 use crate::equipment::{Equipment, Kit};
 use crate::reference::{NEXT_LOOK, Reference};
 use lab::agent::{PATIENCE, program_at};
@@ -104,7 +104,7 @@ fn together(version: String) -> Case {
         ("`peers`, `conns`", OURS),
     ];
     // Megabytes through an echo stall between two 1.9.1, with their own command line too.
-    let echoes = version != "1.9.1";
+    let echoes = is_newer(&version);
     rows.extend(echoes.then_some(("`bench` of 2 MB", OURS)));
     let title = version.clone();
     Case::sharing(SECTION, "together", &rows, &title, move |equipment| {

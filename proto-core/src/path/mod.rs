@@ -71,6 +71,8 @@ pub struct PathSet {
     unreachable: bool,
     resolved_at: Option<Timestamp>,
     punch_requested: Option<Timestamp>,
+    /// The registry was last asked because the way in use was silent.
+    sought: Option<Timestamp>,
     last_used: Option<Timestamp>,
     /// The last send on the chosen way.
     last_sent: Timestamp,
@@ -117,6 +119,7 @@ impl PathSet {
             unreachable: false,
             resolved_at: None,
             punch_requested: None,
+            sought: None,
             last_used: None,
             last_sent: now,
             ladder: None,
@@ -149,7 +152,7 @@ impl PathSet {
         for &(route, origin) in &current {
             let known = self.ways.find(route).is_some();
             let learnt = self.ways.learn(now, route, origin, self.selected).is_some();
-            if learnt && !known && (self.ladder.is_some() || self.chase.is_some()) {
+            if learnt && !known && (self.ladder.is_some() || self.chase.is_some() || self.in_doubt()) {
                 self.attempt(now, route);
             }
         }
@@ -283,7 +286,11 @@ impl PathSet {
 
     fn exchange_candidates(&self, now: Timestamp) -> Vec<Route> {
         if let Some(route) = self.selected.filter(|_| self.ladder.is_none()) {
-            return vec![route];
+            // A peer that was started again elsewhere has no keys of ours: what is told to the old place only does not reach it.
+            let mut others: Vec<_> = self.ways.direct().filter(|w| w.is_chosen() && w.route != route).collect();
+            others.retain(|_| self.in_doubt());
+            others.sort_by_key(|w| core::cmp::Reverse(w.added));
+            return core::iter::once(route).chain(others.into_iter().map(|w| w.route)).collect();
         }
         let relay_phase = self.ladder.as_ref().is_some_and(|l| l.in_relay_phase(now));
         let mut direct: Vec<_> =
@@ -352,8 +359,8 @@ impl PathSet {
         if self.ladder.is_none() && !self.works_directly() {
             self.burst = Some(Burst::new(now));
             self.handle_timeout(now);
-        } else if untried && self.ladder.is_some() {
-            // The ladder's next steps try it again.
+        } else if untried && (self.ladder.is_some() || self.in_doubt()) {
+            // The next steps of the ladder, or of the watch, try it again.
             self.attempt(now, route);
         }
     }

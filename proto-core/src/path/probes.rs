@@ -78,6 +78,11 @@ impl Watch {
         PATIENCE.get(self.done).map(|&(after, _)| self.since + after)
     }
 
+    /// The first probe was not answered.
+    pub(super) const fn asked_in_vain(&self) -> bool {
+        self.done > 1
+    }
+
     /// The latest alarm that is due, once.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Option<Alarm> {
         let at = self.next().filter(|at| *at <= now)?;

@@ -1,6 +1,7 @@
 //! Two sides over a network that can be cut, and single sides fed by hand.
 
 mod meet;
+mod moved;
 mod net;
 mod stale;
 
@@ -179,6 +180,17 @@ fn a_dead_direct_way_is_left_within_three_seconds_and_taken_back() {
         world.talk(ms(5000));
         assert_eq!(world.a.paths.route(), Some(direct(B)), "ours: {ours}");
     }
+}
+
+#[test]
+fn the_registry_is_not_asked_at_every_silence() {
+    let mut world = World::new(true, false);
+    world.dial();
+    world.talk(ms(500));
+    world.open = false;
+    world.talk(ms(60_000));
+    let asked = world.a.actions.iter().filter(|(_, action)| *action == PathAction::Resolve).count();
+    assert!((3..=8).contains(&asked), "{asked} questions in a minute of silence");
 }
 
 #[test]

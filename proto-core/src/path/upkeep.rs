@@ -10,6 +10,9 @@ use core::time::Duration;
 /// Beacons answer one punch request a second and source (data-plane section 8.2). The ladder, whose steps are few, does not wait for it.
 const PUNCH_SPACING: Duration = Duration::from_millis(900);
 
+/// A peer that is silent again and again is looked for at the registry at most this often.
+const SEEK_SPACING: Duration = Duration::from_secs(10);
+
 /// A signed answer this old belongs to this climb of the ladder.
 const ANSWERED_LATELY: Duration = Duration::from_secs(2);
 
@@ -126,10 +129,32 @@ impl PathSet {
         let (Some(alarm), since) = (watch.take_due(now), watch.since()) else { return };
         let Some(route) = self.selected else { return };
         match alarm {
-            Alarm::Ask => self.probe(now, route),
+            Alarm::Ask => {
+                self.probe(now, route);
+                if self.in_doubt() {
+                    self.ask_where(now);
+                }
+            }
             Alarm::AskAll => self.attempt_all_direct(now),
             Alarm::Dead => self.abandon(now, route, since),
         }
+    }
+
+    /// The peer may be somewhere else: those who know are asked while the way in use may still answer.
+    //= spec/nat.md#pp-nat-25
+    //# When a direct path that we send on answers not even a probe, the beacon and the registry are asked after 1.45 seconds where the peer
+    //# is, and the addresses that they name are tried.
+    fn ask_where(&mut self, now: Timestamp) {
+        self.request_punch(now);
+        if self.sought.is_none_or(|at| now.saturating_since(at) >= SEEK_SPACING) {
+            self.sought = Some(now);
+            self.task(Task::Resolve);
+        }
+    }
+
+    /// The way in use did not answer a probe either.
+    pub(super) fn in_doubt(&self) -> bool {
+        self.watch.as_ref().is_some_and(super::Watch::asked_in_vain)
     }
 
     /// The way in use is dead. Without another one it stays in use, and is asked as eagerly as a lost one.

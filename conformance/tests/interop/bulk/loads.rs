@@ -17,20 +17,20 @@ use tokio::task::JoinSet;
 /// Bytes each way.
 const MUCH: usize = 50_000_000;
 /// Payload of the smallest full segment that either side sends.
-const SEGMENT: u64 = 1152;
+pub(super) const SEGMENT: u64 = 1152;
 /// What may pass in so long after the last byte: goodbyes, keepalives, questions to the beacon.
 const QUIET: (Duration, u64) = (Duration::from_secs(3), 60);
 
 /// Ours and theirs, and our rendezvous server. The order of fields is the order of the end.
-struct World {
-    ours: Agent,
+pub(super) struct World {
+    pub(super) ours: Agent,
     theirs: Reference,
     _rendezvous: Rendezvous,
-    network: Isolated,
+    pub(super) network: Isolated,
 }
 
 impl World {
-    fn new(equipment: &Equipment, version: &str) -> Self {
+    pub(super) fn new(equipment: &Equipment, version: &str) -> Self {
         let network = Isolated::new();
         let rendezvous = Rendezvous::at(equipment.pilotctl(), network.place(), &[]);
         let ours = Agent::at("ours", &rendezvous, network.place(), &["--public"]);
@@ -39,7 +39,7 @@ impl World {
         Self { ours, theirs, _rendezvous: rendezvous, network }
     }
 
-    async fn ends(&self) -> (End, End) {
+    pub(super) async fn ends(&self) -> (End, End) {
         let ours = End::new(&self.ours.socket(), self.ours.node()).await;
         (ours, End::new(&self.theirs.socket(), self.theirs.node()).await)
     }

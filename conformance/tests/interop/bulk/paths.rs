@@ -1,16 +1,20 @@
 //! Transfers through NATs, through the relay, and over a path that loses packets.
 
 use super::ends::{End, pour, run};
+use super::loads::SEGMENT;
 use super::{OURS_DIALS, SECTION, THEIRS_DIALS, alone};
 use crate::case::Case;
 use crate::reference::Reference;
 use lab::agent::Agent;
 use lab::netns::{Access, Lab, Site};
 use lab::rendezvous::Rendezvous;
-use lab::traffic;
+use lab::traffic::{self, Counter};
 
 /// Bytes each way.
 const LENGTH: usize = 5_000_000;
+
+/// What one side needs to receive at most: the data that goes there, and an acknowledgment for every segment that goes the other way.
+const NEEDED: u64 = 2 * LENGTH as u64 / SEGMENT;
 
 /// What is between the two.
 struct Between {
@@ -52,13 +56,17 @@ fn case(title: &str, feature: &'static str, version: &str, between: Between) -> 
                     traffic::lose(&lab.site(site), "meta l4proto udp", between.loss_percent);
                 }
             }
+            let counter = Counter::new(&lab.site(Site::A), "meta l4proto udp");
             run(async {
                 let near = End::new(&ours.socket(), ours.node()).await;
                 let far = End::new(&theirs.socket(), theirs.node()).await;
                 let (dialler, listener) = if ours_dials { (&near, &far) } else { (&far, &near) };
                 let (mut one, mut other) = dialler.connect(listener, 5000).await;
+                let before = counter.read();
                 pour(&mut one, &mut other, LENGTH, 1).await;
                 pour(&mut other, &mut one, LENGTH, 2).await;
+                let during = (counter.read() - before).packets;
+                assert!(during <= 2 * NEEDED, "{during} packets arrive where {NEEDED} are needed");
                 assert_eq!(near.relays(&far).await, between.relayed, "the way it went");
             });
         }

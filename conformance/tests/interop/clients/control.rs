@@ -1,8 +1,8 @@
 //! Who the agent is, whom it trusts, and what our daemon refuses.
 
-use super::world::{World, is_newer};
+use super::world::World;
 use super::{COMMAND_LINE, SECTION};
-use crate::case::Case;
+use crate::case::{Case, is_newer};
 use lab::agent::PATIENCE;
 use lab::wait;
 
@@ -89,16 +89,16 @@ pub(super) fn trust(version: &str) -> Case {
 /// What our daemon does not do is an error with its reason, never silence.
 pub(super) fn refusals(version: &str) -> Case {
     let rows = [
-        ("set-webhook, tasks, scores, badges", COMMAND_LINE),
+        ("set-webhook, rotate-key, tasks, scores, badges", COMMAND_LINE),
         ("approve and reject without a request", COMMAND_LINE),
         ("broadcast with the daemon's token", COMMAND_LINE),
         ("sign-request, verify-request, prefer-direct", COMMAND_LINE),
     ];
     let (first, newer) = rows.split_at(3);
     let wanted = version.to_owned();
-    let shown = if version == "1.9.1" { first.to_vec() } else { [first, newer].concat() };
+    let shown = if is_newer(version) { [first, newer].concat() } else { first.to_vec() };
     Case::sharing(SECTION, "refusals", &shown, version, move |equipment| {
-        let newer = is_newer(equipment.kit(&wanted));
+        let newer = is_newer(&wanted);
         let world = World::new(equipment, &wanted);
         let refused = |words: &[&str], why: &str| world.run(0, words).refused(words, why);
         refused(&["approve", "99"], "no pending request");
@@ -122,6 +122,7 @@ pub(super) fn refusals(version: &str) -> Case {
             refused(&["extras", "enable-tasks"], "not supported");
             refused(&["extras", "my-polo"], "not supported");
         }
+        refused(&["rotate-key"], "not supported");
         let webhook = world.run(0, &["extras", "set-webhook", "http://127.0.0.1:1/"]);
         wait::until("the daemon goes on answering", PATIENCE, || world.ours[0].pid().map(|_| ()));
         assert_ne!(webhook.ours.json()["data"]["applied"], true, "{}", webhook.ours);

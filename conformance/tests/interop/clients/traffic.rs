@@ -1,8 +1,8 @@
 //! Messages, files, events, streams and datagrams.
 
-use super::world::{Both, PATIENT, World, file, is_newer};
+use super::world::{Both, PATIENT, World, file};
 use super::{COMMAND_LINE, SECTION};
-use crate::case::Case;
+use crate::case::{Case, is_newer};
 use lab::agent::PATIENCE;
 use lab::process;
 use lab::wait;
@@ -19,7 +19,7 @@ pub(super) fn services(version: &str) -> Case {
         ("subscribe, publish", COMMAND_LINE),
     ];
     let wanted = version.to_owned();
-    let shown: Vec<_> = rows.into_iter().filter(|(name, _)| version != "1.9.1" || !name.contains("--trace")).collect();
+    let shown: Vec<_> = rows.into_iter().filter(|(name, _)| is_newer(version) || !name.contains("--trace")).collect();
     Case::sharing(SECTION, "services", &shown, version, move |equipment| {
         let world = World::new(equipment, &wanted);
         world.befriend();
@@ -42,7 +42,7 @@ pub(super) fn services(version: &str) -> Case {
         acknowledged(&["send-message", "PEER", "--data", "hello"], "ACK TEXT 5 bytes");
         acknowledged(&["send-message", "NAME", "--data", "{\"k\":1}", "--type", "json"], "ACK JSON 7 bytes");
         acknowledged(&["send-message", "PEER", "--data", "bin", "--type", "binary"], "ACK BINARY 3 bytes");
-        if is_newer(equipment.kit(&wanted)) {
+        if is_newer(&wanted) {
             let traced = world.same(&["send-message", "PEER", "--data", "timed", "--trace"]);
             assert_eq!(traced["inner_ack"], "ACK TEXT 5 bytes", "{traced}");
             world.same(&["send-message", "PEER", "--data", "again", "--count", "3"]);
@@ -117,7 +117,7 @@ pub(super) fn datagrams(version: &str) -> Case {
     let rows = [("dgram, listen", COMMAND_LINE), ("send, recv", COMMAND_LINE)];
     let wanted = version.to_owned();
     Case::sharing(SECTION, "datagrams", &rows, version, move |equipment| {
-        let dgram: &[&str] = if is_newer(equipment.kit(&wanted)) { &["dgram"] } else { &["extras", "dgram"] };
+        let dgram: &[&str] = if is_newer(&wanted) { &["dgram"] } else { &["extras", "dgram"] };
         let world = World::new(equipment, &wanted);
         world.befriend();
         let words = [dgram, &["PEER", "2000", "--data", "dg"]].concat();
@@ -150,7 +150,7 @@ pub(super) fn compat_socket(version: &str) -> Case {
         ("daemon status, daemon stop", COMMAND_LINE),
     ];
     let wanted = version.to_owned();
-    let shown: Vec<_> = rows.into_iter().filter(|(name, _)| version != "1.9.1" || !name.contains("--wait")).collect();
+    let shown: Vec<_> = rows.into_iter().filter(|(name, _)| is_newer(version) || !name.contains("--wait")).collect();
     Case::sharing(SECTION, "compat socket", &shown, version, move |equipment| {
         let world = World::new(equipment, &wanted);
         world.befriend();
@@ -169,7 +169,7 @@ pub(super) fn compat_socket(version: &str) -> Case {
         let received = Both { ours: theirs(&["received"]), theirs: world.theirs[1].run(&["received"]) };
         assert_eq!(received.same(&["received"])["total"], 1);
         assert_eq!(agent.received().len(), 1, "our own command line looks there too");
-        if is_newer(equipment.kit(&wanted)) {
+        if is_newer(&wanted) {
             answered(&world, &socket);
         }
         let status = theirs(&["daemon", "status"]).json();

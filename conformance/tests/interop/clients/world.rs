@@ -1,8 +1,8 @@
 //! Two agents of ours beside two of the reference, and the reference's command line on all four.
 
-use crate::equipment::{Equipment, Kit};
-use crate::reference::Reference;
-use lab::agent::{Agent, PATIENCE, program_at};
+use crate::equipment::Equipment;
+use crate::reference::{Reference, confined};
+use lab::agent::{Agent, PATIENCE};
 use lab::netns::Isolated;
 use lab::process::{self, Ended};
 use lab::rendezvous::Rendezvous;
@@ -49,7 +49,7 @@ impl World {
     /// A Python program with the reference's package, run by the user of our agent `who`.
     pub(super) fn python(&self, who: usize, program: &str, arguments: &[&str]) -> Command {
         let interpreter = if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" };
-        let mut command = program_at(self.ours[who].place(), Path::new(interpreter), self.ours[who].home());
+        let mut command = confined(self.ours[who].place(), Path::new(interpreter), self.ours[who].home());
         command.args(["-c", program]).args(arguments).env("PYTHONDONTWRITEBYTECODE", "1");
         command.env("PYTHONPATH", &self.python_path).env("PILOT_LIB_PATH", &self.library);
         command
@@ -68,7 +68,7 @@ impl World {
     /// The reference's command line for our agent `who`.
     pub(super) fn command(&self, who: usize, words: &[&str]) -> Command {
         let agent = &self.ours[who];
-        let mut command = program_at(agent.place(), &self.pilotctl, agent.home());
+        let mut command = confined(agent.place(), &self.pilotctl, agent.home());
         command.arg("--json").args(words).env("PILOT_SOCKET", agent.socket());
         // `lookup` goes to the registry by itself, and without these to one of its own choice.
         command.env("PILOT_REGISTRY", self.rendezvous.registry()).env("PILOT_BEACON", self.rendezvous.beacons());
@@ -170,11 +170,6 @@ fn collect(value: &Value, path: &str, found: &mut BTreeSet<String>) {
         Value::Array(items) => items.iter().for_each(|item| collect(item, &format!("{path}[]"), found)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
-}
-
-/// Whether a version has what came with 1.10 or later.
-pub(super) fn is_newer(kit: &Kit) -> bool {
-    kit.is_at_least("1.10.0")
 }
 
 /// A file with these bytes, in the folder.

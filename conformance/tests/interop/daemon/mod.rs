@@ -1,5 +1,6 @@
 //! Section `daemon`: our daemon with daemons of the reference, each as dialer and as listener.
 
+mod clear;
 mod life;
 mod talk;
 mod trust;
@@ -18,7 +19,9 @@ const THEIRS_TO_OURS: &str = "theirs to ours";
 
 /// Its cases, for each version.
 pub(crate) fn cases(versions: &[String]) -> Vec<Case> {
-    let all = |version: &String| [trust::cases(version), talk::cases(version), life::cases(version)];
+    let all = |version: &String| {
+        [trust::cases(version), vec![clear::case(version)], talk::cases(version), life::cases(version)]
+    };
     versions.iter().flat_map(all).flatten().collect()
 }
 
@@ -26,7 +29,7 @@ pub(crate) fn cases(versions: &[String]) -> Vec<Case> {
 struct World {
     ours: Agent,
     theirs: Reference,
-    _rendezvous: Rendezvous,
+    rendezvous: Rendezvous,
     network: Isolated,
 }
 
@@ -42,7 +45,7 @@ impl World {
         let ours = Agent::at("ours", &rendezvous, network.place(), ours);
         let kit = equipment.kit(version);
         let theirs = Reference::start_with(kit, "theirs", network.place(), &rendezvous, theirs);
-        Self { ours, theirs, _rendezvous: rendezvous, network }
+        Self { ours, theirs, rendezvous, network }
     }
 
     /// Both private, with trust that they asked for and we approved, which is the quickest way.

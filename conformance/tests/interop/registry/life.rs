@@ -1,7 +1,7 @@
 //! What two daemons of the reference do in their first two minutes on our server, from strangers to strangers again.
 
 use super::{Pair, SECTION};
-use crate::case::Case;
+use crate::case::{Case, is_newer};
 use crate::equipment::Equipment;
 use crate::reference::{NEXT_LOOK, Reference};
 use lab::agent::{PATIENCE, program_at};
@@ -27,7 +27,7 @@ pub(super) fn case(a: String, b: String) -> Case {
     rows.extend(files.iter().map(|file| (file.row(), "first to second")));
     Case::sharing(SECTION, "life", &rows, &format!("{a} + {b}"), move |equipment| {
         let pair = Pair::new(equipment, (&a, &b), &[]);
-        registers(&pair, equipment, [&a, &b]);
+        registers(&pair, [&a, &b]);
         sets_what_it_says_of_itself(&pair);
         finds_by_name(&pair);
         hides_the_private(&pair);
@@ -52,13 +52,13 @@ pub(super) fn case(a: String, b: String) -> Case {
     })
 }
 
-fn registers(pair: &Pair, equipment: &Equipment, versions: [&String; 2]) {
+fn registers(pair: &Pair, versions: [&String; 2]) {
     for (one, version) in [&pair.a, &pair.b].into_iter().zip(versions) {
         let (info, seen) = (one.ok(&["info"]), pair.stranger().lookup(one.node()));
         for key in ["address", "public_key"] {
             assert_eq!(seen[key], info[key], "{seen}");
         }
-        let told = if equipment.kit(version).is_at_least("1.10.0") { version.as_str() } else { "dev" };
+        let told = if is_newer(version) { version.as_str() } else { "dev" };
         assert_eq!(seen["version"], told, "{seen}");
     }
     assert_ne!(pair.a.node(), pair.b.node());
@@ -136,10 +136,10 @@ enum Sent {
 /// What the first can send to the second. Daemons of 1.9.1 stall when a program gives them more than 256 KiB that is
 /// not acknowledged, whoever receives; their command line always does, ours does not if the receiver knows streams.
 fn files([first, second]: [&str; 2]) -> Vec<Sent> {
-    match (first, second) {
-        ("1.9.1", "1.9.1") => vec![Sent::Small],
-        ("1.9.1", _) => vec![Sent::Small, Sent::LargeByOurs],
-        _ => vec![Sent::Large],
+    match (is_newer(first), is_newer(second)) {
+        (false, false) => vec![Sent::Small],
+        (false, true) => vec![Sent::Small, Sent::LargeByOurs],
+        (true, _) => vec![Sent::Large],
     }
 }
 
