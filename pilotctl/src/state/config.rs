@@ -112,7 +112,7 @@ impl Settings {
                 .admin_token_file
                 .clone()
                 .or(file.admin_token_file)
-                .map(|path| token(&path))
+                .map(|path| super::token(&path))
                 .transpose()?,
             compat_socket: arguments
                 .compat_socket
@@ -133,16 +133,6 @@ fn read(path: &Path) -> Result<ConfigFile> {
         Err(error) => return Err(CliError::from(error).context(path.display())),
     };
     toml::from_str(&text).map_err(|error| CliError::usage(format!("{}: {}", path.display(), error.message())))
-}
-
-/// A token is a line of a file: on a command line every user of the machine would read it.
-fn token(path: &Path) -> Result<String> {
-    let text = std::fs::read_to_string(path).map_err(|error| CliError::from(error).context(path.display()))?;
-    let token = text.trim();
-    if token.is_empty() {
-        return Err(CliError::usage(format!("{} has no token in it", path.display())));
-    }
-    Ok(token.to_owned())
 }
 
 async fn look_up(name: &str) -> Result<SocketAddr> {
