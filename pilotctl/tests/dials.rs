@@ -6,20 +6,20 @@ use lab::agent::{Agent, befriend};
 use lab::rendezvous::Rendezvous;
 use std::time::Duration;
 
-/// For the dial, to which what this machine takes to start a program is added.
+/// For the dial. What this machine takes to start a program is added, some times: a busy one also holds the program up when it asks the
+/// daemon, when it is answered and when it ends.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Not found, permission denied, timeout, connection failed (design: exit codes are an API).
+/// Not found, permission denied, connection failed (design: exit codes are an API).
 const NOT_FOUND: i32 = 4;
 const NOT_PERMITTED: i32 = 5;
-const TIMEOUT: i32 = 6;
 const CONNECTION_FAILED: i32 = 7;
 
 fn fails(what: &str, agent: &Agent, words: &[&str], code: i32) {
     let start = agent.run(&["version"]).elapsed;
     let ended = agent.run(words);
     assert_eq!(ended.code(), Some(code), "{what}: {ended}");
-    assert!(ended.elapsed < LIMIT + start, "{what}: {ended}");
+    assert!(ended.elapsed < LIMIT + 4 * start, "{what}: {ended}");
     let reason = ended.stderr.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_default();
     assert!(!reason.is_empty(), "{what}: a reason on stderr: {ended}");
     assert!(ended.stdout.is_empty(), "{what}: stdout is for data: {ended}");
@@ -48,10 +48,10 @@ fn nobody_waits_for_an_unknown_an_untrusted_or_a_dead_peer() {
     let closed = ["connect", "friend", "4242", "--message", "anybody?"];
     fails("a port where nothing listens", &agent, &closed, CONNECTION_FAILED);
     friend.kill();
-    message("friend", "a dead peer", TIMEOUT);
-    message("friend", "a dead peer, again", TIMEOUT);
+    message("friend", "a dead peer", CONNECTION_FAILED);
+    message("friend", "a dead peer, again", CONNECTION_FAILED);
 
     assert_eq!(agent.run(&["daemon", "stop"]).code(), Some(0));
     agent.start_daemon();
-    message("friend", "a dead peer after a restart", TIMEOUT);
+    message("friend", "a dead peer after a restart", CONNECTION_FAILED);
 }

@@ -230,9 +230,9 @@ impl Agent {
         self.alarm.nodes().into_iter().filter(|node| self.is_trusted(*node)).collect()
     }
 
-    /// Whoever is between this node and its registry reads and alters what they say.
+    /// See [`Settings::registry_is_in_the_clear`].
     pub(crate) fn registry_is_in_the_clear(&self) -> bool {
-        self.settings.registry_fingerprint.is_none() && !self.settings.registry.ip().is_loopback()
+        self.settings.registry_is_in_the_clear()
     }
 
     /// The folder of `inbox/` and `received/`.

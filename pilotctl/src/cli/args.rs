@@ -209,7 +209,11 @@ pub(crate) enum OfflineCommand {
 impl Command {
     /// Servers stop in order on a signal; everything else just ends.
     pub(crate) const fn handles_interrupt(&self) -> bool {
-        matches!(self, Self::Daemon(DaemonCommand::Run(_)) | Self::Rendezvous(_))
+        matches!(
+            self,
+            Self::Daemon(DaemonCommand::Run(_) | DaemonCommand::Start(DaemonArgs { foreground: true, .. }))
+                | Self::Rendezvous(_)
+        )
     }
 }
 

@@ -1,7 +1,7 @@
 //! `rendezvous start`: registry and beacon in the foreground.
 
 use super::daemon::log_to_stderr;
-use crate::cli::args::{RendezvousArgs, RendezvousCommand};
+use crate::cli::args::RendezvousCommand;
 use crate::cli::{CliError, Context, Result};
 use rendezvous::{RegistryConfig, Server};
 use serde_json::json;

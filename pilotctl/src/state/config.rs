@@ -124,6 +124,11 @@ impl Settings {
             quota: file.quota.filter(|_| arguments.quota == DaemonArgs::DEFAULT_QUOTA).unwrap_or(arguments.quota),
         })
     }
+
+    /// Whoever is between this node and its registry reads and alters what they say.
+    pub(crate) fn registry_is_in_the_clear(&self) -> bool {
+        self.registry_fingerprint.is_none() && !self.registry.ip().is_loopback()
+    }
 }
 
 fn read(path: &Path) -> Result<ConfigFile> {
@@ -189,9 +194,10 @@ mod tests {
             settings.beacons.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["192.0.2.1:9001", "192.0.2.1:9002"]
         );
-        assert!(!settings.lan && settings.port_mapping);
+        assert!(!settings.lan && settings.port_mapping && settings.registry_is_in_the_clear());
         std::fs::write(&path, "port_mapping = false\nmetrics_listen = \"127.0.0.1:9100\"\n").unwrap();
         let settings = Settings::load(&arguments, &path).await.unwrap();
+        assert!(!settings.registry_is_in_the_clear(), "on loopback nobody is between");
         assert_eq!((settings.port_mapping, settings.metrics_listen), (false, Some("127.0.0.1:9100".parse().unwrap())));
         let arguments = DaemonArgs { metrics_listen: Some("192.0.2.1:9100".parse().unwrap()), ..arguments };
         assert_eq!(Settings::load(&arguments, &path).await.unwrap_err().kind(), Kind::InvalidArgument);
