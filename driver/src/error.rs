@@ -54,10 +54,10 @@ const PHRASES: &[(&str, ErrorKind)] = &[
 ];
 
 impl ErrorKind {
-    /// The kind a daemon's words mean.
+    /// The kind a daemon's words mean. What stands between quotes is a name that somebody chose, and decides nothing.
     #[must_use]
     pub fn of_text(text: &str) -> Self {
-        let text = text.to_ascii_lowercase();
+        let text = text.split('"').step_by(2).collect::<Vec<_>>().join("\"\"").to_ascii_lowercase();
         PHRASES.iter().find(|(phrase, _)| text.contains(phrase)).map_or(Self::Internal, |(_, kind)| *kind)
     }
 }
@@ -121,5 +121,21 @@ impl From<DriverError> for io::Error {
             DriverError::Timeout => Self::new(io::ErrorKind::TimedOut, error),
             DriverError::NotRunning { .. } | DriverError::Daemon(_) | DriverError::Protocol(_) => Self::other(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_does_not_decide_the_kind() {
+        for name in ["denied-x", "already", "timeout", "reset-1"] {
+            let text = format!("find: registry: hostname \"{name}\" not found");
+            assert_eq!(ErrorKind::of_text(&text), ErrorKind::NotFound, "{text}");
+        }
+        let taken = "set_hostname: registry: hostname \"not found\" already in use by node 2";
+        assert_eq!(ErrorKind::of_text(taken), ErrorKind::AlreadyExists);
+        assert_eq!(ErrorKind::of_text("dial: resolve denied: node 2 is private"), ErrorKind::PermissionDenied);
     }
 }

@@ -42,7 +42,12 @@ impl Agent {
     /// Starts a daemon at a place, with more options of `daemon start`, and waits until it is registered.
     #[must_use]
     pub fn at(hostname: &str, rendezvous: &Rendezvous, place: &Place, options: &[&str]) -> Self {
-        let environment = [("PILOT_REGISTRY", rendezvous.registry()), ("PILOT_BEACON", rendezvous.beacons())];
+        // As README's walk-through has it.
+        let environment = [
+            ("PILOT_REGISTRY", rendezvous.registry()),
+            ("PILOT_REGISTRY_FINGERPRINT", rendezvous.fingerprint()),
+            ("PILOT_BEACON", rendezvous.beacons()),
+        ];
         let agent = Self {
             home: tempfile::tempdir().unwrap(),
             program: rendezvous.program().to_owned(),

@@ -30,6 +30,13 @@ fn every_command_that_needs_a_daemon_exits_3_without_one() {
         "trust",
         "trust add agent-b",
         "pending",
+        "trust pending",
+        "trust reject 2",
+        "trust remove 2",
+        "listen 1000",
+        "nc 2 7",
+        "bench 2",
+        "msg send 2 --data x",
         "connect agent-b --message hi",
         "peers",
         "conns",
@@ -40,8 +47,11 @@ fn every_command_that_needs_a_daemon_exits_3_without_one() {
         "ping 2",
         "identity show",
         "name set x",
+        "name clear",
         "visibility public",
+        "visibility private",
         "tags set x",
+        "tags clear",
         "extras set-tags x y",
         "topic sub agent-b news",
         "subscribe agent-b news --count 2",
@@ -51,6 +61,9 @@ fn every_command_that_needs_a_daemon_exits_3_without_one() {
         "deregister",
         "disconnect 3",
         "net list",
+        "net join 1",
+        "net leave 1",
+        "net members 1",
         "extras network list",
         "identity rotate",
         "rotate-key",
@@ -124,4 +137,43 @@ fn a_readable_identity_is_refused() {
     let output = command.args(["daemon", "run"]).env_clear().env("HOME", home.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(5));
     assert_eq!(std::fs::read_to_string(identity).unwrap(), "{}");
+}
+
+#[test]
+fn options_of_every_command() {
+    assert_eq!(status(&["--no-color", "status"]), 3);
+    assert_eq!(status(&["connect", "agent-b", "--no-color", "--data-file", "-"]), 3);
+    assert_eq!(status(&["connect", "agent-b", "-"]), 3, "a bare dash is standard input");
+    assert_eq!(status(&["connect", "agent-b", "1000", "-"]), 3);
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("other.toml");
+    let words = ["--json", "--config", config.to_str().unwrap(), "daemon", "run"];
+    assert_eq!(json(&words).0, 4, "a file that was named must be there");
+    std::fs::write(&config, "regitsry = \"192.0.2.1:9000\"\n").unwrap();
+    let (code, body) = json(&words);
+    assert_eq!(code, 2, "it is read: {body}");
+    assert!(
+        body["message"].as_str().is_some_and(|text| text.contains("other.toml") && text.contains("regitsry")),
+        "{body}"
+    );
+}
+
+#[test]
+fn a_state_folder_is_closed_and_a_token_that_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join(".local/state/pilot");
+    std::fs::create_dir_all(&state).unwrap();
+    std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let token = home.path().join("token");
+    std::fs::write(&token, "root\n").unwrap();
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o644)).unwrap();
+    for start in [["daemon", "run"], ["rendezvous", "start"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pilotctl"));
+        command.args(start).arg("--admin-token-file").arg(&token).env_clear().env("HOME", home.path());
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{start:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("can be read by others"), "{start:?}");
+    }
+    assert_eq!(std::fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
 }

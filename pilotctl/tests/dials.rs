@@ -3,26 +3,27 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
 
 use lab::agent::{Agent, befriend};
-use lab::process::Ended;
 use lab::rendezvous::Rendezvous;
 use std::time::Duration;
 
-/// From the command line to its end: 5 s for the dial, and the start of a program on a busy machine.
-const LIMIT: Duration = Duration::from_millis(5_500);
+/// For the dial. What this machine takes to start a program is added, some times: a busy one also holds the program up when it asks the
+/// daemon, when it is answered and when it ends.
+const LIMIT: Duration = Duration::from_secs(5);
 
-/// Not found, permission denied, timeout, connection failed (design: exit codes are an API).
+/// Not found, permission denied, connection failed (design: exit codes are an API).
 const NOT_FOUND: i32 = 4;
 const NOT_PERMITTED: i32 = 5;
-const TIMEOUT: i32 = 6;
 const CONNECTION_FAILED: i32 = 7;
 
-fn fails(what: &str, ended: &Ended, codes: &[i32]) {
-    assert!(codes.contains(&ended.code().unwrap_or(-1)), "{what}: expected one of {codes:?}: {ended}");
-    assert!(ended.elapsed < LIMIT, "{what}: {ended}");
+fn fails(what: &str, agent: &Agent, words: &[&str], code: i32) {
+    let start = agent.run(&["version"]).elapsed;
+    let ended = agent.run(words);
+    assert_eq!(ended.code(), Some(code), "{what}: {ended}");
+    assert!(ended.elapsed < LIMIT + 4 * start, "{what}: {ended}");
     let reason = ended.stderr.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_default();
     assert!(!reason.is_empty(), "{what}: a reason on stderr: {ended}");
     assert!(ended.stdout.is_empty(), "{what}: stdout is for data: {ended}");
-    println!("{what}: exit {} in {:?}: {reason}", ended.code().unwrap(), ended.elapsed);
+    println!("{what}: exit {code} in {:?}, of which the start is {start:?}: {reason}", ended.elapsed);
 }
 
 #[test]
@@ -31,23 +32,26 @@ fn nobody_waits_for_an_unknown_an_untrusted_or_a_dead_peer() {
     let agent = Agent::on_loopback("caller", &rendezvous);
     let stranger = Agent::on_loopback("stranger", &rendezvous);
     let friend = Agent::on_loopback("friend", &rendezvous);
-    let message = |peer: &str| agent.run(&["connect", peer, "--message", "hello"]);
+    let message =
+        |peer: &str, what: &str, code: i32| fails(what, &agent, &["connect", peer, "--message", "hello"], code);
 
-    fails("unknown name", &message("nobody-of-this-name"), &[NOT_FOUND, NOT_PERMITTED]);
-    fails("unknown node", &message("4000000000"), &[NOT_FOUND, NOT_PERMITTED]);
-    fails("untrusted by name", &message("stranger"), &[NOT_FOUND, NOT_PERMITTED]);
-    fails("untrusted by number", &message(&stranger.node().to_string()), &[NOT_PERMITTED]);
-    fails("untrusted, through nc", &agent.run(&["nc", &stranger.node().to_string(), "7"]), &[NOT_PERMITTED]);
+    message("nobody-of-this-name", "unknown name", NOT_FOUND);
+    // Whoever asks by number cannot tell the two apart; names are public here, so a name tells that somebody has it.
+    let number = stranger.node().to_string();
+    message("4000000000", "unknown node", NOT_PERMITTED);
+    message(&number, "untrusted by number", NOT_PERMITTED);
+    message("stranger", "untrusted by name", NOT_PERMITTED);
+    fails("untrusted, through nc", &agent, &["nc", &number, "7"], NOT_PERMITTED);
 
     befriend(&agent, &friend);
-    message("friend").ok();
-    let closed = agent.run(&["connect", "friend", "4242", "--message", "anybody?"]);
-    fails("a port where nothing listens", &closed, &[CONNECTION_FAILED]);
+    agent.run(&["connect", "friend", "--message", "hello"]).ok();
+    let closed = ["connect", "friend", "4242", "--message", "anybody?"];
+    fails("a port where nothing listens", &agent, &closed, CONNECTION_FAILED);
     friend.kill();
-    fails("a dead peer", &message("friend"), &[TIMEOUT, CONNECTION_FAILED]);
-    fails("a dead peer, again", &message("friend"), &[TIMEOUT, CONNECTION_FAILED]);
+    message("friend", "a dead peer", CONNECTION_FAILED);
+    message("friend", "a dead peer, again", CONNECTION_FAILED);
 
     assert_eq!(agent.run(&["daemon", "stop"]).code(), Some(0));
     agent.start_daemon();
-    fails("a dead peer after a restart", &message("friend"), &[TIMEOUT, CONNECTION_FAILED]);
+    message("friend", "a dead peer after a restart", CONNECTION_FAILED);
 }

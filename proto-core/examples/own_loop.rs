@@ -6,6 +6,10 @@
 //! `cargo run -p proto-core --example own_loop`
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "an example handles the events it is about")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is the host: it has the clock and the threads that the core must not have"
+)]
 
 use proto_core::crypto::{Identity, PublicKey, rust_crypto};
 use proto_core::endpoint::{Config, ReadError};

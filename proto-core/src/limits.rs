@@ -35,6 +35,8 @@ pub const SYN_RATE_GLOBAL: u32 = 100;
 
 /// Packets waiting for a session key, per peer (data-plane section 4.7).
 pub const PENDING_PER_PEER: usize = 64;
+/// Peers for which packets wait for a session key (data-plane section 4.7): a host that dials whole ranges fills 16,384 places at most.
+pub const PENDING_PEERS: usize = 256;
 /// Key exchanges a second from one unauthenticated source, before any signature check (data-plane section 3.6).
 pub const KEY_EXCHANGE_RATE_PER_SOURCE: u32 = 5;
 /// Signatures of key exchanges checked a second that come from a peer's own address, per peer: a flood that borrows the address costs
@@ -68,6 +70,8 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_millis(4_800);
 pub const MAX_CANDIDATES: usize = 12;
 /// Probes of one peer whose answer is still awaited; the oldest is forgotten first. Two rounds to every candidate and the relay.
 pub const MAX_PROBES: usize = 2 * (MAX_CANDIDATES + 1);
+/// Things to do about one peer's paths that wait to be polled: a round of probes, and room for each other kind.
+pub const MAX_PATH_TASKS: usize = 4 * MAX_CANDIDATES;
 /// Punch commands obeyed in a second (data-plane section 8.3).
 pub const PUNCH_COMMAND_RATE: usize = 5;
 /// UDP sockets besides the first, for finding a way through a symmetric NAT: with 256 mappings and 1,024 probes at random ports a meeting
@@ -122,6 +126,10 @@ pub const SPENT_KEYS_PER_PEER: usize = 16;
 pub const CHANNEL_AUTH_NONCES: usize = 100_000;
 // Control plane: registry client and trust.
 
+/// Largest request a server reads, bytes: what the reference reads before authentication (control-plane section 1.1).
+pub const MAX_REGISTRY_REQUEST: usize = 64 * 1024;
+/// Largest reply a client reads, bytes: `list_nodes` of a large network outgrows a request (control-plane section 1.1).
+pub const MAX_REGISTRY_REPLY: usize = 1024 * 1024;
 /// Requests waiting for the registry, one outstanding at a time; more are refused to the caller.
 pub const MAX_REGISTRY_REQUESTS: usize = 256;
 /// Trusted peers reported again after a registration; as many as peers can have state.
@@ -184,6 +192,8 @@ pub const DATAGRAM_EVENT_COST: usize = 128;
 
 /// Bytes of a recording that wait for the host to take them: more than anything that is done between two looks of a loop.
 pub const RECORDING_BUFFER: usize = 16 * 1024 * 1024;
+/// Room of a caller's buffer is recorded up to here, bytes; nothing gives out more at once.
+pub const RECORDED_ROOM: usize = 16 * 1024 * 1024;
 
 // stream
 /// Bytes of a stream's receive buffer before its reader proved to be fast; 1,000 slow readers cost 256 MB at most.
@@ -198,3 +208,7 @@ pub const STREAM_REORDER_RANGES: usize = 1024;
 pub const STREAM_EARLY_SEGMENTS: usize = 16;
 /// Segments outstanding toward a peer not known to be ours: its reorder buffer holds no more (data-plane section 6.4).
 pub const STREAM_REFERENCE_SEGMENTS: usize = 128;
+/// Ranges received out of order and not told yet; older news is dropped, for later acknowledgements will cover it.
+pub const STREAM_UNTOLD_RANGES: usize = 16;
+/// Duplicate acknowledgements owed at most: more than three tell nothing new.
+pub const STREAM_DUPLICATE_ACKS: u8 = 4;

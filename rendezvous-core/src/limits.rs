@@ -33,7 +33,11 @@ pub const MAX_VERSION_BYTES: usize = 64;
 pub const MAX_OWNER_BYTES: usize = 254;
 /// A network's join token, bytes.
 pub const MAX_TOKEN_BYTES: usize = 256;
-/// Tags of a node (control-plane section 1.4).
+/// A network's rules, bytes: a handful of numbers, told with every list of networks.
+pub const MAX_RULES_BYTES: usize = 1024;
+/// A network's expression policy, bytes: some tens of rules, and well within a request.
+pub const MAX_POLICY_BYTES: usize = 16 * 1024;
+/// Tags of a node, and of a member of a network (control-plane sections 1.4 and 1.7).
 pub const MAX_TAGS: usize = 10;
 
 /// Without a heartbeat for so long a node counts as gone. Heartbeats come every 60 s, so ten may be lost.

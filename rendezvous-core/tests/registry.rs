@@ -285,8 +285,8 @@ fn an_inbox_is_bounded() {
 //# public.
 //= spec/privacy.md#pp-priv-6
 //= type=test
-//# The registry tells a stranger of a private node its key, networks, visibility, version and when it was last seen, and nothing
-//# else.
+//# The registry tells a stranger of a private node its key and when that changed, its networks and role there, visibility, version,
+//# whether it asks to be relayed, when it was last seen and whether it is related to another given node, and nothing else.
 //= spec/privacy.md#pp-priv-7
 //= type=test
 //# A public node admits everybody.
@@ -320,6 +320,12 @@ fn privacy_matrix() {
     assert_eq!(view(&stranger, &private, "private"), [false; 5]);
     assert_eq!(view(&friend, &private, "private"), [true, false, true, true, true]);
     assert_eq!(view(&private, &private, "private"), [true, false, true, true, true]);
+    // What anybody may ask without saying who it is, and what it does not tell of a private node.
+    assert!(world.trusted(&private, &friend) && !world.trusted(&private, &stranger));
+    world.once(&json!({"type": "create_network", "node_id": private.id, "name": "lab", "admin_token": ADMIN}));
+    let row = world.once(&json!({"type": "list_nodes", "network_id": 1}))["nodes"][0].clone();
+    let told: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(told, ["address", "last_seen", "node_id", "polo_score", "public", "role"]);
     let unknown = world.once(&json!({"type": "resolve_hostname", "hostname": "nobody"}));
     let hidden = world.once(&json!({"type": "resolve_hostname", "hostname": "private"}));
     assert_eq!(error(&unknown).replace("nobody", "private"), error(&hidden));

@@ -108,7 +108,7 @@ async fn run(
         _ = stop.wait_for(|stop| *stop) => return,
     };
     if let Ok(Ok(stream)) = accepted {
-        connection::serve(stream, session, hub, stop).await;
+        connection::serve(stream, session.with_encryption(), hub, stop).await;
     }
 }
 

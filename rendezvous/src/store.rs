@@ -55,7 +55,10 @@ impl Store {
     /// Opens or creates the store at `path`; returns what it holds. Blocks.
     pub(crate) fn open(path: &Path) -> Result<(Self, Vec<Change>), redb::Error> {
         let database = Database::create(path)?;
-        let facts = load(&database)?;
+        let (facts, outdated) = load(&database)?;
+        if !outdated.is_empty() {
+            write(&database, &[outdated])?;
+        }
         let (queue, changes) = channel();
         let (report, progress) = watch::channel(Progress::default());
         let thread = std::thread::Builder::new()
@@ -106,20 +109,26 @@ impl Store {
     }
 }
 
-fn load(database: &Database) -> Result<Vec<Change>, redb::Error> {
+/// All facts, and those among them that an older version wrote in another form: secrets in clear, for one.
+fn load(database: &Database) -> Result<(Vec<Change>, Vec<Change>), redb::Error> {
     let transaction = database.begin_write()?;
     transaction.open_table(FACTS)?;
     transaction.commit()?;
     let table = database.begin_read()?.open_table(FACTS)?;
-    let mut facts = Vec::new();
+    let (mut facts, mut outdated) = (Vec::new(), Vec::new());
     for entry in table.iter()? {
         let (key, value) = entry?;
         match Change::from_value(value.value()) {
-            Some(change) => facts.push(change),
+            Some(change) => {
+                if change.value().as_deref() != Some(value.value()) {
+                    outdated.push(change.clone());
+                }
+                facts.push(change);
+            }
             None => return Err(redb::Error::Corrupted(format!("the fact {:?} cannot be read", key.value()))),
         }
     }
-    Ok(facts)
+    Ok((facts, outdated))
 }
 
 fn write_until_closed(database: &Database, queue: &Receiver<Vec<Change>>, report: &watch::Sender<Progress>) {
@@ -152,4 +161,30 @@ fn write(database: &Database, group: &[Vec<Change>]) -> Result<(), redb::Error> 
     }
     transaction.commit()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_an_older_version_kept_in_clear_is_replaced_by_its_hash() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("facts.redb");
+        let old = br#"{"network":{"id":1,"name":"lab","join_rule":"token","token":"s3cret-of-lab","created":1}}"#;
+        let database = Database::create(&path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(FACTS).unwrap().insert("network/1", old.as_slice()).unwrap();
+        transaction.commit().unwrap();
+        drop(database);
+        let (store, facts) = Store::open(&path).unwrap();
+        store.close();
+        let [Change::Network(record)] = facts.as_slice() else { panic!("{facts:?}") };
+        assert_eq!(record.token, rendezvous_core::registry::SecretHash::of("s3cret-of-lab"));
+        let database = Database::create(&path).unwrap();
+        let table = database.begin_read().unwrap().open_table(FACTS).unwrap();
+        let kept = table.get("network/1").unwrap().unwrap();
+        assert_eq!(Change::from_value(kept.value()).as_ref(), facts.first());
+        assert!(!String::from_utf8_lossy(kept.value()).contains("s3cret"), "in clear");
+    }
 }

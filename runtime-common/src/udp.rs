@@ -42,6 +42,17 @@ pub struct Sent {
     pub lost: usize,
 }
 
+/// What batches need, which forbids fragments too; that is taken back. Segments have a size that almost every path carries, and none is
+/// searched for, so where a path carries less a router must be allowed to cut them. Kernels without the option do as they like.
+fn new_state<S: AsFd>(socket: &S) -> io::Result<UdpSocketState> {
+    let state = UdpSocketState::new(UdpSockRef::from(socket))?;
+    //= spec/segmentation.md#pp-seg-4
+    //# The don't-fragment bit is not set.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = sockopt::set_ip_mtu_discover(socket, sockopt::Ipv4PathMtuDiscovery::OMIT);
+    Ok(state)
+}
+
 impl UdpIo<UdpSocket> {
     /// Opens socket `id` at `address` with kernel buffers of [`buffers::WANTED`]. An unspecified IPv6 address serves IPv4 too.
     ///
@@ -56,7 +67,7 @@ impl UdpIo<UdpSocket> {
         socket.bind(&address.into())?;
         let report = buffers::enlarge(&socket, buffers::WANTED)?;
         let socket = UdpSocket::from(socket);
-        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        let state = new_state(&socket)?;
         let local = socket.local_addr()?;
         let io = Self { socket, state: RwLock::new(state), id, local, segmentation: true, lost: AtomicU64::new(0) };
         Ok((io, report))
@@ -189,7 +200,7 @@ impl<S: AsFd> UdpIo<S> {
     /// `EINVAL` for a single datagram is about its destination (240.0.0.0/4, say), yet the state below took it for a missing
     /// capability. A peer may choose destinations, and must not choose how fast we are.
     fn forgive_segmentation(&self) {
-        if let Ok(fresh) = UdpSocketState::new(UdpSockRef::from(&self.socket)) {
+        if let Ok(fresh) = new_state(&self.socket) {
             *self.state.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         }
     }

@@ -149,6 +149,8 @@ impl Builder {
 
     /// Opens the socket and starts the loop. Registration goes on in the background: see [`Node::events`].
     ///
+    /// Cancel-safe: the loop starts in the last step, so a dropped future leaves neither socket nor task.
+    ///
     /// # Errors
     ///
     /// When the UDP address is taken or a beacon's name does not resolve.

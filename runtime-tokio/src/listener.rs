@@ -37,7 +37,11 @@ impl Listener {
         poll_fn(|cx| self.poll_accept(cx)).await
     }
 
-    /// As [`Listener::accept`], for hand-written futures.
+    /// As [`Listener::accept`], for hand-written futures. Takes a stream from the queue only when it is ready; the last waker is woken.
+    ///
+    /// # Errors
+    ///
+    /// When the node was closed.
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Stream, SocketAddress), NodeClosed>> {
         self.handle.shared().poll_command(|inner, _| {
             if let Some((id, peer)) = inner.endpoint.accept(self.port) {

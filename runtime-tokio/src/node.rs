@@ -78,6 +78,8 @@ impl Node {
 
     /// As [`Node::dial`], to whoever holds this hostname.
     ///
+    /// Cancel-safe: dropping the future forgets the question or resets the half-open stream.
+    ///
     /// # Errors
     ///
     /// Those of [`Node::resolve`] and [`Node::dial`], both together within [`DIAL_TIMEOUT`].
@@ -86,6 +88,8 @@ impl Node {
     }
 
     /// As [`Node::dial`], to a peer as a person names it.
+    ///
+    /// Cancel-safe: dropping the future forgets the question or resets the half-open stream.
     ///
     /// # Errors
     ///

@@ -182,7 +182,7 @@ fn a_reset_that_cannot_leave_is_given_up() {
 
 //= spec/exchange.md#pp-kex-25
 //= type=test
-//# At most 64 packets wait for a session of one peer.
+//# At most 64 packets wait for a session of one peer, and for sessions of at most 256 peers.
 #[test]
 fn datagrams_for_a_dead_peer_do_not_wait_for_ever() {
     let mut net = Net::trusting(7, 2, Link::default());
@@ -192,6 +192,27 @@ fn datagrams_for_a_dead_peer_do_not_wait_for_ever() {
     assert_eq!(accepted, 64);
     net.run_for(10 * SECOND);
     assert!(send(&mut net).is_ok(), "the queue of a failed attempt is still full");
+}
+
+//= spec/exchange.md#pp-kex-25
+//= type=test
+//# At most 64 packets wait for a session of one peer, and for sessions of at most 256 peers.
+#[test]
+fn packets_wait_for_few_peers_at_once() {
+    let mut net = Net::trusting(7, 2, Link::default());
+    let accepted = (1000..2000).filter(|peer| {
+        let to = SocketAddress::new(Address::backbone(NodeId(*peer)), 2000);
+        net.act(0, |endpoint, now| endpoint.send_datagram(now, to, 0, b"hello")).is_ok()
+    });
+    assert_eq!(accepted.count(), limits::PENDING_PEERS);
+    assert!(
+        net.hosts[0]
+            .endpoint
+            .status()
+            .drops
+            .iter()
+            .any(|(reason, count)| *reason == "pending_packets_full" && *count == 744)
+    );
 }
 
 // ---- Garbage ----

@@ -1,8 +1,10 @@
-//! Reaches the whole endpoint from one exported function, so that the linker keeps all of it and shows what it needs from outside.
+//! Reaches the whole endpoint, registry and beacon from one exported function, so that the linker keeps all of them and shows what they
+//! need from outside.
 
 use proto_core::endpoint::TrustCommand;
 use proto_core::wire::{Address, SocketAddress};
 use proto_core::{Config, Endpoint, Event, Input, NodeId, Sink, SocketId, Timestamp, Transmit, TransmitBuf, drive};
+use rendezvous_core::{Beacon, BeaconConfig, Change, Outgoing, Registry, RegistryConfig, Session};
 use std::sync::Arc;
 
 struct Drain(Vec<u8>, u64);
@@ -19,7 +21,7 @@ impl Sink for Drain {
     }
 }
 
-/// Feeds `len` bytes at `data` to a fresh endpoint in every way there is.
+/// Feeds `len` bytes at `data` to a fresh endpoint, registry and beacon in every way there is.
 ///
 /// # Safety
 /// `data` points to `len` readable and writable bytes.
@@ -45,5 +47,17 @@ pub unsafe extern "C" fn purity_run(data: *mut u8, len: usize) -> u64 {
     endpoint.handle_input(now, Input::Datagram { via: SocketId(0), from, to: None, ecn: None, data });
     endpoint.handle_timeout(now);
     drive(&mut endpoint, now, &mut drain);
-    drain.1
+    drain.1 + rendezvous(now, from, data)
+}
+
+/// The same bytes as a request, as what a store kept and as a datagram.
+fn rendezvous(now: Timestamp, from: core::net::SocketAddr, data: &mut [u8]) -> u64 {
+    let mut registry = Registry::restore(RegistryConfig::default(), Change::from_value(data).into_iter().collect());
+    let outcome = registry.handle_frame(now, 1, &mut Session::new(1, from.ip()), data);
+    let (mut beacon, mut sent) = (Beacon::new(BeaconConfig::default()), 0);
+    let mut send = |outgoing: Outgoing<'_>| sent += outgoing.bytes.len() as u64;
+    beacon.handle_datagram(now, 0, from, data, &registry, &mut send);
+    beacon.notify(now, NodeId(1), &mut send);
+    beacon.handle_timeout(now, &mut send);
+    sent + outcome.reply.len() as u64
 }

@@ -1,16 +1,19 @@
 //! One agent as a program: a node, what it keeps, and the built-in services. The daemon and `demo` are both this.
 
+mod alarm;
 mod events;
 mod exchange;
 mod metrics;
 mod storage;
 mod transfer;
 
+pub(crate) use alarm::words as key_warning;
 pub(crate) use metrics::Metrics;
 pub(crate) use transfer::digest_of;
 
 use crate::cli::{CliError, Kind, Result};
 use crate::state::{RecordingFile, Settings, TrustFile};
+use alarm::KeyAlarm;
 use driver::services::{EVENTS_PORT, EXCHANGE_PORT};
 use events::Broker;
 use proto_core::NodeId;
@@ -48,6 +51,7 @@ pub(crate) struct Agent {
     mailbox: PathBuf,
     public_key: String,
     started: Instant,
+    alarm: KeyAlarm,
     _services: tokio::task::JoinSet<()>,
 }
 
@@ -83,9 +87,11 @@ impl Agent {
         //= spec/ports.md#pp-port-9
         //# Port 1002 serves the event stream in the daemon.
         services.spawn(serve_events(node.listen(EVENTS_PORT).map_err(failed)?, node.clone()));
+        let alarm = KeyAlarm::default();
+        services.spawn(alarm.clone().watch(node.events()));
         let (settings, started) = (settings.clone(), Instant::now());
         let mailbox = mailbox.to_owned();
-        Ok(Self { node, settings, mailbox, public_key, started, _services: services })
+        Ok(Self { node, settings, mailbox, public_key, started, alarm, _services: services })
     }
 
     /// Connects to a port of a peer; fails within 5 s, with the reason.
@@ -217,6 +223,16 @@ impl Agent {
 
     pub(crate) fn email(&self) -> &str {
         self.settings.email.as_deref().unwrap_or_default()
+    }
+
+    /// Trusted peers whose number comes with another key than the pinned one.
+    pub(crate) fn mistaken_keys(&self) -> Vec<NodeId> {
+        self.alarm.nodes().into_iter().filter(|node| self.is_trusted(*node)).collect()
+    }
+
+    /// See [`Settings::registry_is_in_the_clear`].
+    pub(crate) fn registry_is_in_the_clear(&self) -> bool {
+        self.settings.registry_is_in_the_clear()
     }
 
     /// The folder of `inbox/` and `received/`.

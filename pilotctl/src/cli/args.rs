@@ -32,6 +32,12 @@ pub(crate) struct Arguments {
     /// The daemon's socket
     #[arg(long, global = true, help_heading = EVERYWHERE, env = "PILOT_SOCKET", value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
+    /// Settings of the daemon, in place of the usual config.toml
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// No colours on a terminal (also NO_COLOR)
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    pub(crate) no_color: bool,
     /// One of several daemons of this user
     #[arg(long, global = true, help_heading = EVERYWHERE, env = "PILOT_INSTANCE", value_name = "NAME")]
     pub(crate) instance: Option<String>,
@@ -64,7 +70,7 @@ pub(crate) enum Command {
     /// Send a message, or bytes to a port and show the reply
     ///
     /// A reply from a port is complete when the peer finishes or says nothing more for a second; a peer that does not
-    /// reply at all is given 30 s, or --timeout.
+    /// reply at all is given 30 s, or --timeout. A bare `-` means --data-file -.
     Connect {
         /// Address, node number or hostname
         peer: String,
@@ -203,7 +209,11 @@ pub(crate) enum OfflineCommand {
 impl Command {
     /// Servers stop in order on a signal; everything else just ends.
     pub(crate) const fn handles_interrupt(&self) -> bool {
-        matches!(self, Self::Daemon(DaemonCommand::Run(_)) | Self::Rendezvous(_))
+        matches!(
+            self,
+            Self::Daemon(DaemonCommand::Run(_) | DaemonCommand::Start(DaemonArgs { foreground: true, .. }))
+                | Self::Rendezvous(_)
+        )
     }
 }
 
@@ -428,7 +438,7 @@ pub(crate) enum MessageType {
 pub(crate) enum IdentityCommand {
     /// The public key and the address
     Show,
-    /// Make a new key; address, hostname and trust stay
+    /// Make a new key (a daemon of the published Go implementation; ours keeps its key)
     Rotate,
 }
 

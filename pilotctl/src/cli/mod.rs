@@ -23,6 +23,7 @@ pub(crate) struct Context {
     pub(crate) paths: crate::state::Paths,
     pub(crate) timeout: Option<Duration>,
     pub(crate) instance: Option<String>,
+    pub(crate) config: Option<PathBuf>,
     pub(crate) verbose: u8,
 }
 
@@ -68,6 +69,9 @@ impl Context {
 /// Parses, runs, reports.
 pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     let json = words::asks_for_json(&words);
+    if words::refuses_color(&words) {
+        anstream::ColorChoice::Never.write_global();
+    }
     let words = words::translate(words);
     if let Some(error) = words::left_out(&words) {
         return Output { json, quiet: false }.failure(&error);
@@ -84,9 +88,14 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
 }
 
 fn run(arguments: Arguments, output: Output) -> Result<()> {
-    let paths = crate::state::Paths::find(arguments.instance.as_deref(), arguments.socket)?;
-    let context =
-        Context { output, paths, timeout: arguments.timeout, instance: arguments.instance, verbose: arguments.verbose };
+    let mut paths = crate::state::Paths::find(arguments.instance.as_deref(), arguments.socket)?;
+    if let Some(config) = &arguments.config {
+        // The usual file may be missing; one that was named may not.
+        std::fs::metadata(config).map_err(|error| CliError::from(error).context(config.display()))?;
+        paths.config.clone_from(config);
+    }
+    let Arguments { timeout, instance, config, verbose, .. } = arguments;
+    let context = Context { output, paths, timeout, instance, config, verbose };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         // Servers stop by themselves on the first signal, in order.

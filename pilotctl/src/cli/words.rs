@@ -58,12 +58,19 @@ const LEFT_OUT: &[(&str, &str)] = &[
 ];
 
 /// Options that take a value, so that the value is not taken for the command.
-const WITH_VALUE: &[&str] = &["--socket", "--timeout", "--instance"];
+const WITH_VALUE: &[&str] = &["--socket", "--timeout", "--instance", "--config"];
+/// Options of `connect` with a value, which `-` may be.
+const WITH_DASH: &[&str] = &["--message", "--data", "-m", "--data-file"];
 
 /// Whether the answer is to be JSON, known even when the words cannot be parsed.
 pub(super) fn asks_for_json(words: &[OsString]) -> bool {
     let asked = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     asked || std::env::var("PILOT_JSON").is_ok_and(|value| value == "1" || value.eq_ignore_ascii_case("true"))
+}
+
+/// Colours are not wanted, known before the words are parsed, for their errors have some.
+pub(super) fn refuses_color(words: &[OsString]) -> bool {
+    words.iter().take_while(|word| *word != "--").any(|word| word == "--no-color")
 }
 
 /// Replaces a word of the reference CLI by ours; `extras WORD` is the same as `WORD`.
@@ -80,6 +87,15 @@ pub(super) fn translate(mut words: Vec<OsString>) -> Vec<OsString> {
         let asks_help = words.iter().any(|word| word == "--help" || word == "-h");
         if !asks_help {
             words.insert(at + 1, "list".into());
+        }
+        return words;
+    }
+    if word == "connect" {
+        for at in at + 1..words.len() {
+            let is_value = words.get(at - 1).is_some_and(|before| WITH_DASH.iter().any(|option| before == option));
+            if let Some(word) = words.get_mut(at).filter(|word| *word == "-" && !is_value) {
+                *word = "--data-file=-".into();
+            }
         }
         return words;
     }
@@ -127,5 +143,15 @@ mod tests {
         assert_eq!(translated("pilotctl subscribe b news"), "pilotctl topic sub b news");
         assert_eq!(translated("pilotctl trust add b"), "pilotctl trust add b");
         assert_eq!(translated("pilotctl status"), "pilotctl status");
+        assert_eq!(translated("pilotctl --config info status"), "pilotctl --config info status");
+    }
+
+    #[test]
+    fn a_bare_dash_is_standard_input() {
+        assert_eq!(translated("pilotctl connect b -"), "pilotctl connect b --data-file=-");
+        assert_eq!(translated("pilotctl connect b 1000 - --json"), "pilotctl connect b 1000 --data-file=- --json");
+        for explicit in ["pilotctl connect b --data-file -", "pilotctl connect b -m -", "pilotctl nc b -"] {
+            assert_eq!(translated(explicit), explicit);
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::cli::args::{DaemonArgs, DaemonCommand};
 use crate::cli::{CliError, Context, Kind, Result};
 use crate::server::{IpcServer, serve};
 use crate::state::{
-    Lock, PidFile, Settings, TrustFile, insecure_warnings, load_or_create_identity, private_dir, recording_warning,
+    Lock, PidFile, Settings, TrustFile, insecure_warnings, load_or_create_identity, recording_warning, state_dir,
 };
 use driver::Driver;
 use rustix::process::{Pid, Signal, kill_process};
@@ -54,7 +54,7 @@ pub(super) async fn run(context: &Context, command: DaemonCommand) -> Result<()>
 
 /// Runs the daemon as a process of its own and waits until it is registered.
 async fn start(context: &Context, arguments: &DaemonArgs) -> Result<()> {
-    private_dir(&context.paths.state)?;
+    state_dir(&context.paths.state)?;
     if let Some(pid) = Lock::holder(&context.paths.lock()) {
         return Err(CliError::new(Kind::AlreadyExists, format!("the daemon runs already (process {pid})"))
             .hint("`pilotctl daemon restart` takes new settings"));
@@ -110,6 +110,7 @@ fn daemon_words(context: &Context, arguments: &DaemonArgs) -> Vec<OsString> {
         }
     };
     option("--socket", Some(context.socket().into()));
+    option("--config", context.config.clone().map(Into::into));
     option("--instance", context.instance.clone().map(Into::into));
     option("--hostname", arguments.hostname.clone().map(Into::into));
     option("--registry", arguments.registry.clone().map(Into::into));
@@ -179,7 +180,7 @@ async fn foreground(context: &Context, arguments: DaemonArgs) -> Result<()> {
         let _ = rustix::process::setsid();
     }
     log_to_stderr(context.verbose);
-    private_dir(&context.paths.state)?;
+    state_dir(&context.paths.state)?;
     let _lock = Lock::take(&context.paths.lock())?;
     let settings = Settings::load(&arguments, &context.paths.config).await?;
     for warning in insecure_warnings(settings.insecure) {

@@ -1,12 +1,10 @@
 //! `rendezvous start`: registry and beacon in the foreground.
 
 use super::daemon::log_to_stderr;
-use crate::cli::args::{RendezvousArgs, RendezvousCommand};
+use crate::cli::args::RendezvousCommand;
 use crate::cli::{CliError, Context, Result};
 use rendezvous::{RegistryConfig, Server};
 use serde_json::json;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) async fn run(context: &Context, command: RendezvousCommand) -> Result<()> {
@@ -23,8 +21,8 @@ pub(super) async fn run(context: &Context, command: RendezvousCommand) -> Result
         crate::state::private_dir(folder)?;
         builder = builder.data_dir(folder);
     }
-    if let Some(token) = admin_token(&arguments)? {
-        builder = builder.admin_token(token);
+    if let Some(path) = &arguments.admin_token_file {
+        builder = builder.admin_token(crate::state::token(path)?);
     }
     let server = builder.start().await.map_err(|error| CliError::internal(format!("cannot start: {error}")))?;
     announce(context, &server);
@@ -55,20 +53,4 @@ fn announce(context: &Context, server: &Server) {
         lines.push(format!("fingerprint  {}", server.fingerprint()));
         lines.join("\n")
     });
-}
-
-/// The token, from a file that only its owner can read.
-fn admin_token(arguments: &RendezvousArgs) -> Result<Option<String>> {
-    let Some(path) = &arguments.admin_token_file else { return Ok(None) };
-    check_private(path)?;
-    let token = std::fs::read_to_string(path)?.trim().to_owned();
-    if token.is_empty() { Err(CliError::usage(format!("{} is empty", path.display()))) } else { Ok(Some(token)) }
-}
-
-fn check_private(path: &Path) -> Result<()> {
-    let about = std::fs::metadata(path).map_err(|error| CliError::from(error).context(path.display()))?;
-    if about.permissions().mode() & 0o077 == 0 {
-        return Ok(());
-    }
-    Err(CliError::usage(format!("{} can be read by others", path.display())).hint("chmod 600 it"))
 }

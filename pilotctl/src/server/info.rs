@@ -2,7 +2,7 @@
 
 use super::streams::number;
 use super::why;
-use crate::agent::Agent;
+use crate::agent::{Agent, key_warning};
 use crate::state::insecure_warnings;
 use proto_core::endpoint::{PathKind, PeerStatus, RelayReason, Status, StreamStatus};
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ pub(super) fn info(agent: &Agent) -> Value {
         "drops": status.drops.iter().map(|(reason, count)| ((*reason).to_owned(), Value::from(*count)))
             .collect::<serde_json::Map<_, _>>(),
         "warnings": insecure_warnings(status.insecure).into_iter().map(str::to_owned)
-            .chain(warnings(agent, &status)).collect::<Vec<_>>(),
+            .chain(security_warnings(agent)).chain(warnings(agent, &status)).collect::<Vec<_>>(),
     });
     if let (Some(info), Value::Object(ours)) = (info.as_object_mut(), ours) {
         info.extend(ours);
@@ -77,10 +77,11 @@ pub(super) fn info(agent: &Agent) -> Value {
 /// Health (command 21).
 pub(super) fn health(agent: &Agent) -> Value {
     let status = agent.status();
-    let encrypted = agent.peers().iter().filter(|peer| peer.encrypted).count();
+    let peers = agent.peers();
+    let encrypted = peers.iter().filter(|peer| peer.encrypted).count();
     json!({
         "accept_queue_drops": accept_queue_drops(&status),
-        "authenticated_peers": encrypted,
+        "authenticated_peers": peers.iter().filter(|peer| peer.authenticated).count(),
         "beacon_addr": agent.beacon(),
         "bytes_recv": status.totals.bytes_received,
         "bytes_sent": status.totals.bytes_sent,
@@ -128,6 +129,19 @@ fn accept_queue_drops(status: &Status) -> u64 {
 /// The networks joined; `null` without any, as the reference says it.
 fn networks(status: &Status) -> Value {
     if status.networks.is_empty() { Value::Null } else { status.networks.iter().map(|network| network.0).collect() }
+}
+
+/// What weakens this node or is an attack on it, and nothing that a network could do better.
+fn security_warnings(agent: &Agent) -> Vec<String> {
+    let mut warnings: Vec<String> = agent.mistaken_keys().into_iter().map(key_warning).collect();
+    if agent.registry_is_in_the_clear() {
+        warnings.push(
+            "The registry is spoken to in the clear: whoever is on the way reads names and endpoints and can forge keys of new peers. \
+             Give its fingerprint (--registry-fingerprint)."
+                .to_owned(),
+        );
+    }
+    warnings
 }
 
 fn warnings(agent: &Agent, status: &Status) -> Vec<String> {

@@ -115,7 +115,7 @@ impl Settings {
                 .admin_token_file
                 .clone()
                 .or(file.admin_token_file)
-                .map(|path| token(&path))
+                .map(|path| super::token(&path))
                 .transpose()?,
             compat_socket: arguments
                 .compat_socket
@@ -127,6 +127,11 @@ impl Settings {
             quota: file.quota.filter(|_| arguments.quota == DaemonArgs::DEFAULT_QUOTA).unwrap_or(arguments.quota),
         })
     }
+
+    /// Whoever is between this node and its registry reads and alters what they say.
+    pub(crate) fn registry_is_in_the_clear(&self) -> bool {
+        self.registry_fingerprint.is_none() && !self.registry.ip().is_loopback()
+    }
 }
 
 fn read(path: &Path) -> Result<ConfigFile> {
@@ -136,16 +141,6 @@ fn read(path: &Path) -> Result<ConfigFile> {
         Err(error) => return Err(CliError::from(error).context(path.display())),
     };
     toml::from_str(&text).map_err(|error| CliError::usage(format!("{}: {}", path.display(), error.message())))
-}
-
-/// A token is a line of a file: on a command line every user of the machine would read it.
-fn token(path: &Path) -> Result<String> {
-    let text = std::fs::read_to_string(path).map_err(|error| CliError::from(error).context(path.display()))?;
-    let token = text.trim();
-    if token.is_empty() {
-        return Err(CliError::usage(format!("{} has no token in it", path.display())));
-    }
-    Ok(token.to_owned())
 }
 
 async fn look_up(name: &str) -> Result<SocketAddr> {
@@ -202,9 +197,10 @@ mod tests {
             settings.beacons.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["192.0.2.1:9001", "192.0.2.1:9002"]
         );
-        assert!(!settings.lan && settings.port_mapping);
+        assert!(!settings.lan && settings.port_mapping && settings.registry_is_in_the_clear());
         std::fs::write(&path, "port_mapping = false\nmetrics_listen = \"127.0.0.1:9100\"\n").unwrap();
         let settings = Settings::load(&arguments, &path).await.unwrap();
+        assert!(!settings.registry_is_in_the_clear(), "on loopback nobody is between");
         assert_eq!((settings.port_mapping, settings.metrics_listen), (false, Some("127.0.0.1:9100".parse().unwrap())));
         let arguments = DaemonArgs { metrics_listen: Some("192.0.2.1:9100".parse().unwrap()), ..arguments };
         assert_eq!(Settings::load(&arguments, &path).await.unwrap_err().kind(), Kind::InvalidArgument);

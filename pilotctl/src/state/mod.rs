@@ -16,9 +16,10 @@ pub(crate) use paths::Paths;
 pub(crate) use recording::{RecordingFile, warning as recording_warning};
 pub(crate) use trust::TrustFile;
 
+use crate::cli::{CliError, Result};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Makes a folder, and those above it, that only this user may enter.
@@ -33,6 +34,27 @@ pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         outcome => outcome,
     }
+}
+
+/// Makes the folder of a daemon's state, and shuts others out of one that they may enter.
+pub(crate) fn state_dir(path: &Path) -> io::Result<()> {
+    private_dir(path)?;
+    if fs::metadata(path)?.permissions().mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
+
+/// A token in a file that only its owner can read: on a command line every user of the machine would read it.
+pub(crate) fn token(path: &Path) -> Result<String> {
+    let named = |error: io::Error| CliError::from(error).context(path.display());
+    if fs::metadata(path).map_err(named)?.permissions().mode() & 0o077 != 0 {
+        let words = format!("{} can be read by others", path.display());
+        return Err(CliError::usage(words).hint("chmod 600 it"));
+    }
+    let text = fs::read_to_string(path).map_err(named)?;
+    let token = text.trim();
+    if token.is_empty() { Err(CliError::usage(format!("{} is empty", path.display()))) } else { Ok(token.to_owned()) }
 }
 
 /// Replaces a file by `content`, whole or not at all: temporary file, fsync, rename, fsync of the folder.

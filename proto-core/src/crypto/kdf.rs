@@ -2,8 +2,14 @@
 
 use super::secret::{ChannelKey, SECRET_LEN, SharedSecret, TunnelKey};
 use hkdf::Hkdf;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
+
+/// The SHA-256 of `bytes`, which tells nobody what they were.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
 
 /// The key of a tunnel session.
 #[must_use]

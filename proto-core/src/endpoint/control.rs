@@ -309,15 +309,18 @@ impl Endpoint {
 
     /// Queues `packet`, at its peer when there is no session yet. `false` when that queue is full.
     fn send_packet_or_wait(&mut self, packet: Packet) -> bool {
-        let Some(peer) = self.peers.get_mut(&packet.node) else { return false };
+        let Some(peer) = self.peers.get(&packet.node) else { return false };
         if peer.is_connected() {
             self.send_packet_now(packet);
             return true;
         }
+        let waiting = peer.pending.len();
         //= spec/exchange.md#pp-kex-25
-        //# At most 64 packets wait for a session of one peer.
-        let room = peer.pending.len() < limits::PENDING_PER_PEER;
-        if room {
+        //# At most 64 packets wait for a session of one peer, and for sessions of at most 256 peers.
+        let room = waiting < limits::PENDING_PER_PEER
+            && (waiting > 0
+                || self.peers.values().filter(|peer| !peer.pending.is_empty()).count() < limits::PENDING_PEERS);
+        if let Some(peer) = self.peers.get_mut(&packet.node).filter(|_| room) {
             peer.pending.push_back(packet);
         } else {
             self.drops.count("pending_packets_full");

@@ -24,7 +24,7 @@ mod tried;
 mod upkeep;
 mod way;
 
-use crate::limits::MAX_CANDIDATES;
+use crate::limits::MAX_PATH_TASKS;
 use crate::rng::Rng;
 use crate::time::Timestamp;
 use crate::wire::candidate::{Reach, canonical};
@@ -57,9 +57,6 @@ const IN_USE: Duration = Duration::from_secs(1);
 /// A punch command this long after our request may be the answer to it.
 const PUNCH_ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
-/// Tasks waiting to be polled: a round of probes, and room for each other kind.
-const MAX_TASKS: usize = 4 * MAX_CANDIDATES;
-
 /// All ways to one peer.
 #[derive(Debug)]
 pub struct PathSet {
@@ -89,7 +86,7 @@ pub struct PathSet {
     search: Option<Search>,
     verdict: Option<RelayReason>,
     probes: Probes,
-    /// No task is in it twice, and at most [`MAX_TASKS`].
+    /// No task is in it twice, and at most [`MAX_PATH_TASKS`].
     tasks: VecDeque<Task>,
 }
 
@@ -488,7 +485,7 @@ impl PathSet {
     }
 
     fn task(&mut self, task: Task) {
-        if !self.tasks.contains(&task) && self.tasks.len() < MAX_TASKS {
+        if !self.tasks.contains(&task) && self.tasks.len() < MAX_PATH_TASKS {
             self.tasks.push_back(task);
         }
     }

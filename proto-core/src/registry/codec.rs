@@ -5,10 +5,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use core::fmt;
 use serde_json::Value;
 
-/// Largest request a server reads, bytes: what the reference reads before authentication (control-plane section 1.1).
-pub const MAX_REQUEST: usize = 64 * 1024;
-/// Largest reply a client reads, bytes: `list_nodes` of a large network outgrows a request (control-plane section 1.1).
-pub const MAX_REPLY: usize = 1024 * 1024;
+pub use crate::limits::{MAX_REGISTRY_REPLY as MAX_REPLY, MAX_REGISTRY_REQUEST as MAX_REQUEST};
 
 /// Bytes of the length in front of each message.
 const LENGTH: usize = 4;

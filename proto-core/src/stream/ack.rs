@@ -4,6 +4,7 @@
 //! second segment is acknowledged, or after 40 ms. A peer of ours that sends in bulk and in order gets one acknowledgement for eight
 //! segments, or after 5 ms: it counts acknowledged bytes and paces itself, so it loses nothing by it.
 
+use crate::limits::STREAM_DUPLICATE_ACKS;
 use core::time::Duration;
 
 /// Segments that may wait for an acknowledgement, and how long.
@@ -14,8 +15,6 @@ const BULK_SEGMENTS: u32 = 8;
 const BULK_DELAY: Duration = Duration::from_millis(5);
 /// Segments in order that make a bulk transfer.
 const BULK_RUN: u32 = 256;
-/// Duplicate acknowledgements owed at most: more than three tell nothing new.
-const MAX_DUPLICATES: u8 = 4;
 
 /// What is owed to the peer.
 #[derive(Debug, Default)]
@@ -52,13 +51,13 @@ impl AckPolicy {
         self.run = 0;
         //= spec/sack.md#pp-sack-10
         //# Every out-of-order segment of a published implementation is answered with its own ACK, four at most in one batch.
-        self.owed = if peer_is_ours { 1 } else { (self.owed + 1).min(MAX_DUPLICATES) };
+        self.owed = if peer_is_ours { 1 } else { (self.owed + 1).min(STREAM_DUPLICATE_ACKS) };
     }
 
     /// A hole was filled, or a segment came again. When there is another hole, the reference resends that at once only after three
     /// duplicates, and nothing else may be under way that would make them: without, each hole costs it a timeout, doubled each time.
     pub(super) fn recovering(&mut self, peer_is_ours: bool, more_holes: bool) {
-        let owed = if more_holes && !peer_is_ours { MAX_DUPLICATES } else { 1 };
+        let owed = if more_holes && !peer_is_ours { STREAM_DUPLICATE_ACKS } else { 1 };
         self.owed = self.owed.max(owed);
     }
 

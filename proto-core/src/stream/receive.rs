@@ -5,13 +5,12 @@
 
 use super::reorder::RangeSet;
 use super::ring::Ring;
-use crate::limits::{STREAM_INITIAL_RECEIVE_LIMIT, STREAM_RECEIVE_RESERVE, STREAM_REORDER_RANGES};
+use crate::limits::{
+    STREAM_INITIAL_RECEIVE_LIMIT, STREAM_RECEIVE_RESERVE, STREAM_REORDER_RANGES, STREAM_UNTOLD_RANGES,
+};
 use crate::seq::SeqNumber;
 use crate::wire::sack::{MAX_BLOCKS, Sack, SackBlock};
 use std::collections::VecDeque;
-
-/// Ranges remembered as untold; older news is dropped, for later acknowledgements will cover it.
-const MAX_UNTOLD: usize = 16;
 
 /// What a data segment was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,7 +192,7 @@ impl Receiver {
         if self.untold.back().is_some_and(|last| self.beyond.containing(*last) == range) {
             return;
         }
-        if self.untold.len() == MAX_UNTOLD {
+        if self.untold.len() == STREAM_UNTOLD_RANGES {
             self.untold.pop_front();
         }
         self.untold.push_back(start);

@@ -168,13 +168,25 @@ impl<'a> Call<'a> {
 
     /// The request carries the admin token.
     pub(super) fn is_admin(&self) -> bool {
-        let given = self.request.text("admin_token").filter(|token| !token.is_empty());
         let expected = self.registry.config.admin_token.as_deref().filter(|token| !token.is_empty());
-        given.zip(expected).is_some_and(|(given, expected)| same_secret(given, expected))
+        self.secret().zip(expected).is_some_and(|(given, expected)| same_secret(given, expected))
     }
 
     pub(super) fn require_admin(&self) -> Handled<()> {
-        if self.is_admin() { Ok(()) } else { Err(Refusal::admin_token()) }
+        if self.is_admin() { Ok(()) } else { Err(self.not_admin(Refusal::admin_token())) }
+    }
+
+    /// What the request shows as the administrator's token or a network's. In the clear it shows nothing: whoever reads along could use it.
+    pub(super) fn secret(&self) -> Option<&str> {
+        //= spec/registry.md#pp-reg-34
+        //# An administrator's token is taken over TLS or from the registry's own host only.
+        self.request.text("admin_token").filter(|token| !token.is_empty() && self.session.keeps_secrets())
+    }
+
+    /// `otherwise`, unless a token was shown in the clear.
+    pub(super) fn not_admin(&self, otherwise: Refusal) -> Refusal {
+        let shown = self.request.text("admin_token").is_some_and(|token| !token.is_empty());
+        if shown && !self.session.keeps_secrets() { Refusal::token_in_clear() } else { otherwise }
     }
 
     /// Who the sender is as far as the connection has proved it.

@@ -1,9 +1,10 @@
 //! Decides what is durable and under which key a store keeps it. Refuses to know stores.
 
-use super::keys::as_text;
+use super::keys::{SecretHash, as_hash, as_text};
 use proto_core::crypto::PublicKey;
 use proto_core::{NetworkId, NodeId};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// One durable fact as it is now. Each says the whole of what stands under its [`Change::key`], so the last one of a
 /// key wins, and [`super::Registry::restore`] rebuilds the state from them.
@@ -33,6 +34,9 @@ pub enum Change {
         node: u32,
         /// Its role; `None` when it left.
         role: Option<Role>,
+        /// What the network's owner calls it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tags: Vec<String>,
     },
     /// Something waits in a node's inbox, or was collected.
     Mail {
@@ -93,8 +97,18 @@ pub struct NetworkRecord {
     pub name: String,
     /// Who may join.
     pub join_rule: JoinRule,
-    /// What must be shown to join by token.
-    pub token: String,
+    /// What must be shown to join by token. Older versions kept the token itself, which is read as well.
+    #[serde(with = "as_hash")]
+    pub token: Option<SecretHash>,
+    /// What serves for this network as the administrator's token does for all.
+    #[serde(with = "as_hash", default)]
+    pub admin_token: Option<SecretHash>,
+    /// How members choose their peers; means nothing to the registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Value>,
+    /// Whom members admit; means nothing to the registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expr_policy: Option<Value>,
     /// When it was created, Unix seconds.
     pub created: u64,
 }
@@ -169,7 +183,11 @@ impl Change {
     }
 
     pub(super) const fn member(network: NetworkId, node: NodeId, role: Option<Role>) -> Self {
-        Self::Member { network: network.0, node: node.0, role }
+        Self::tagged_member(network, node, role, Vec::new())
+    }
+
+    pub(super) const fn tagged_member(network: NetworkId, node: NodeId, role: Option<Role>, tags: Vec<String>) -> Self {
+        Self::Member { network: network.0, node: node.0, role, tags }
     }
 
     pub(super) const fn request(to: NodeId, from: NodeId, letter: Option<Letter>) -> Self {

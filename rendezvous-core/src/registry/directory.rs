@@ -36,8 +36,8 @@ pub(super) fn lookup(call: &mut Call<'_>) -> Handled<Fields> {
         put("relay_only", true.into());
     }
     //= spec/privacy.md#pp-priv-6
-    //# The registry tells a stranger of a private node its key, networks, visibility, version and when it was last seen, and nothing
-    //# else.
+    //# The registry tells a stranger of a private node its key and when that changed, its networks and role there, visibility, version,
+    //# whether it asks to be relayed, when it was last seen and whether it is related to another given node, and nothing else.
     if call.is_admin() || call.may_see(call.identity(), node) {
         if let Some(name) = &record.hostname {
             put("hostname", name.as_str().into());

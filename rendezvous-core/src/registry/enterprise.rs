@@ -14,6 +14,11 @@ pub(super) fn administered(call: &mut Call<'_>) -> Handled<Fields> {
     Err(Refusal::enterprise(call.request.text("type").unwrap_or_default()))
 }
 
+/// `submit_badge` and `enroll_recovery`: no provider vouches for addresses here, and a lost key is a new node.
+pub(super) fn elsewhere(call: &mut Call<'_>) -> Handled<Fields> {
+    Err(Refusal::enterprise(call.request.text("type").unwrap_or_default()))
+}
+
 /// `invite_to_network` and `respond_invite`: only enterprise networks invite.
 pub(super) fn invitation(_: &mut Call<'_>) -> Handled<Fields> {
     Err(Refusal::enterprise("an invite-only network"))

@@ -13,6 +13,7 @@ mod freshness;
 mod handshake;
 mod keys;
 mod networks;
+mod policies;
 mod refusal;
 mod register;
 mod request;
@@ -23,6 +24,7 @@ mod table;
 mod trust;
 
 pub use change::{Change, JoinRule, Letter, NetworkRecord, NodeRecord, Role};
+pub use keys::SecretHash;
 pub use session::Session;
 
 use crate::limits;
@@ -162,6 +164,11 @@ impl Registry {
     /// Makes a durable change so, as the request that caused it did.
     pub fn apply(&mut self, change: &Change) {
         self.state.apply(change);
+    }
+
+    /// The types of messages it knows, in alphabetical order.
+    pub fn message_types() -> impl Iterator<Item = &'static str> {
+        table::kinds()
     }
 
     /// Answers one request of `session`. `json` is the message without its length; `wall` is the time of day in Unix

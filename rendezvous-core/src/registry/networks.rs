@@ -2,10 +2,11 @@
 
 use super::call::{Call, Fields, fields};
 use super::change::{Change, JoinRule, NetworkRecord, Role};
-use super::keys::same_secret;
+use super::keys::SecretHash;
+use super::policies;
 use super::refusal::{Handled, Refusal};
-use super::state::{Network, Node};
-use crate::limits::{MAX_LISTED_NODES, MAX_MEMBERS, MAX_NETWORKS, MAX_TOKEN_BYTES};
+use super::state::{Member, Network, Node};
+use crate::limits::{MAX_LISTED_NODES, MAX_MEMBERS, MAX_NETWORKS, MAX_RULES_BYTES, MAX_TOKEN_BYTES};
 use crate::text::rfc3339;
 use crate::validate;
 use proto_core::registry::challenge;
@@ -31,19 +32,28 @@ pub(super) fn create(call: &mut Call<'_>) -> Handled<Fields> {
         "invite" => return Err(Refusal::enterprise("an invite-only network")),
         _ => return Err(Refusal::invalid("join_rule")),
     };
-    let token = call.request.short_text("token", MAX_TOKEN_BYTES)?.unwrap_or_default().to_owned();
-    if join_rule == JoinRule::Token && token.is_empty() {
+    let secret = |field: &str| Ok(call.request.short_text(field, MAX_TOKEN_BYTES)?.and_then(SecretHash::of));
+    let (token, admin_token) = (secret("token")?, secret("network_admin_token")?);
+    if join_rule == JoinRule::Token && token.is_none() {
         return Err(Refusal::missing("token"));
     }
+    let (rules, expr_policy) = (call.request.document("rules", MAX_RULES_BYTES)?, policies::expression(call.request)?);
     if call.state().network_count() >= MAX_NETWORKS {
         return Err(Refusal::full("networks"));
     }
     let id = call.state().next_network().ok_or_else(|| Refusal::full("networks"))?;
     let created = call.wall;
-    call.commit(Change::Network(NetworkRecord { id: id.0, name: name.clone(), join_rule, token, created }));
+    let managed = rules.is_some();
+    let record =
+        NetworkRecord { id: id.0, name: name.clone(), join_rule, token, admin_token, rules, expr_policy, created };
+    call.commit(Change::Network(record));
     call.commit(Change::NextNetwork(u32::from(id.0) + 1));
     call.commit(Change::member(id, owner, Some(Role::Owner)));
-    Ok(fields(json!({"network_id": id.0, "name": name, "enterprise": false})))
+    let mut reply = fields(json!({"network_id": id.0, "name": name, "enterprise": false}));
+    if managed {
+        reply.insert("managed".to_owned(), true.into());
+    }
+    Ok(reply)
 }
 
 /// The `name` of the request, if it may be given to a network.
@@ -79,16 +89,22 @@ pub(super) fn rename(call: &mut Call<'_>) -> Handled<Fields> {
 
 /// The network of the request, if the sender may administer it. The reference believes an unsigned `node_id`; here the
 /// connection must have proved it.
-fn require_owner(call: &Call<'_>) -> Handled<NetworkId> {
+pub(super) fn require_owner(call: &Call<'_>) -> Handled<NetworkId> {
     let id = call.request.network("network_id");
     let network = network(call, id)?;
     //= spec/registry.md#pp-reg-24
     //# A network's owner must have proved who it is on the connection, or the request must carry the administrator's token.
-    let owns = call.identity().is_some_and(|node| network.members.get(&node) == Some(&Role::Owner));
-    if owns || call.is_admin() { Ok(id) } else { Err(Refusal::new(format!("rbac: owner of network {id} required"))) }
+    let owner = call.identity().and_then(|node| network.members.get(&node)).is_some_and(|m| m.role == Role::Owner);
+    let may = owner || call.is_admin() || shows_token(call, network);
+    if may { Ok(id) } else { Err(call.not_admin(Refusal::new(format!("rbac: owner of network {id} required")))) }
 }
 
-fn network<'a>(call: &'a Call<'_>, id: NetworkId) -> Handled<&'a Network> {
+/// The request carries the network's own administrator's token.
+fn shows_token(call: &Call<'_>, network: &Network) -> bool {
+    call.secret().zip(network.record.admin_token).is_some_and(|(given, kept)| kept.matches(given))
+}
+
+pub(super) fn network<'a>(call: &'a Call<'_>, id: NetworkId) -> Handled<&'a Network> {
     call.state().network(id).ok_or_else(|| Refusal::network_not_found(id))
 }
 
@@ -101,7 +117,8 @@ pub(super) fn join(call: &mut Call<'_>) -> Handled<Fields> {
     if network.members.contains_key(&node) {
         return Err(Refusal::new(format!("node {node} already in network {id}")));
     }
-    let token_matches = same_secret(call.request.text("token").unwrap_or_default(), token);
+    let given = call.request.text("token").unwrap_or_default();
+    let token_matches = token.is_some_and(|token| token.matches(given));
     //= spec/registry.md#pp-reg-23
     //# A network is joined by anybody or by token, as its rule says.
     if *join_rule == JoinRule::Token && !token_matches && !call.is_admin() {
@@ -112,8 +129,11 @@ pub(super) fn join(call: &mut Call<'_>) -> Handled<Fields> {
     }
     //= spec/addressing.md#pp-addr-11
     //# A node has one number, which is the same in every network it joined.
+    let documents = [("rules", network.record.rules.clone()), ("expr_policy", network.record.expr_policy.clone())];
     call.commit(Change::member(id, node, Some(Role::Member)));
-    Ok(fields(json!({"network_id": id.0, "address": Address { network: id, node }.to_string()})))
+    let mut reply = fields(json!({"network_id": id.0, "address": Address { network: id, node }.to_string()}));
+    reply.extend(documents.into_iter().filter_map(|(field, document)| Some((field.to_owned(), document?))));
+    Ok(reply)
 }
 
 /// `leave_network`.
@@ -134,15 +154,25 @@ pub(super) fn leave(call: &mut Call<'_>) -> Handled<Fields> {
 pub(super) fn list(call: &mut Call<'_>) -> Handled<Fields> {
     let admin = call.is_admin();
     let describe = |id: NetworkId, name: &str, rule: &str, created: u64, members: usize| {
-        let members = if admin { members } else { 0 };
-        json!({
-            "id": id.0, "name": name, "join_rule": rule, "enterprise": false, "created": created, "members": members,
-        })
+        let mut row = fields(json!({
+            "id": id.0, "name": name, "join_rule": rule, "enterprise": false, "created": created,
+        }));
+        if admin {
+            row.insert("members".to_owned(), members.into());
+        }
+        row
     };
     let mut networks = vec![describe(NetworkId::BACKBONE, "backbone", "open", 0, call.state().key_count())];
     networks.extend(call.state().networks().map(|network| {
-        let NetworkRecord { id, name, join_rule, created, .. } = &network.record;
-        describe(NetworkId(*id), name, join_rule.as_str(), *created, network.members.len())
+        let NetworkRecord { id, name, join_rule, created, rules, expr_policy, .. } = &network.record;
+        let mut row = describe(NetworkId(*id), name, join_rule.as_str(), *created, network.members.len());
+        if let Some(rules) = rules {
+            row.extend([("managed".to_owned(), true.into()), ("rules".to_owned(), rules.clone())]);
+        }
+        if expr_policy.is_some() {
+            row.insert("has_expr_policy".to_owned(), true.into());
+        }
+        row
     }));
     Ok(fields(json!({"networks": networks})))
 }
@@ -157,13 +187,13 @@ pub(super) fn list_nodes(call: &mut Call<'_>) -> Handled<Fields> {
         call.state().nodes().take(MAX_LISTED_NODES).map(|node| row(call, id, node, None)).collect()
     } else {
         let members = network(call, id)?.members.iter().take(MAX_LISTED_NODES);
-        let known = members.filter_map(|(member, role)| Some((call.state().node(*member)?, *role)));
-        known.map(|(node, role)| row(call, id, node, Some(role))).collect()
+        let known = members.filter_map(|(member, about)| Some((call.state().node(*member)?, about)));
+        known.map(|(node, about)| row(call, id, node, Some(about))).collect()
     };
     Ok(fields(json!({"nodes": nodes})))
 }
 
-fn row(call: &Call<'_>, network: NetworkId, node: &Node, role: Option<Role>) -> Value {
+fn row(call: &Call<'_>, network: NetworkId, node: &Node, member: Option<&Member>) -> Value {
     let (record, presence) = (&node.record, node.presence(call.now));
     let address = Address { network, node: node.id() }.to_string();
     let seen = rfc3339(node.last_seen_unix().unwrap_or(0));
@@ -171,8 +201,11 @@ fn row(call: &Call<'_>, network: NetworkId, node: &Node, role: Option<Role>) -> 
         "node_id": record.id, "address": address, "public": record.public, "last_seen": seen, "polo_score": 0,
     }));
     let mut put = |field: &str, value: Value| drop(row.insert(field.to_owned(), value));
-    if let Some(role) = role {
-        put("role", role.as_str().into());
+    if let Some(member) = member {
+        put("role", member.role.as_str().into());
+        if !member.tags.is_empty() {
+            put("member_tags", member.tags.clone().into());
+        }
     }
     if let Some(version) = &record.version {
         put("version", version.as_str().into());
@@ -199,13 +232,7 @@ pub(super) fn policy(call: &mut Call<'_>) -> Handled<Fields> {
     Ok(fields(json!({"network_id": id.0, "max_members": 0, "allowed_ports": [], "description": ""})))
 }
 
-/// `get_expr_policy`: no network has one.
-pub(super) fn expression_policy(call: &mut Call<'_>) -> Handled<Fields> {
-    let id = known_network(call)?;
-    Ok(fields(json!({"network_id": id.0, "expr_policy": null})))
-}
-
-fn known_network(call: &Call<'_>) -> Handled<NetworkId> {
+pub(super) fn known_network(call: &Call<'_>) -> Handled<NetworkId> {
     let id = call.request.network("network_id");
     if id != NetworkId::BACKBONE {
         network(call, id)?;
@@ -216,18 +243,8 @@ fn known_network(call: &Call<'_>) -> Handled<NetworkId> {
 /// `get_member_role`.
 pub(super) fn member_role(call: &mut Call<'_>) -> Handled<Fields> {
     let (node, id) = (call.request.node("target_node_id"), call.request.network("network_id"));
-    let role = network(call, id)?.members.get(&node).ok_or_else(|| Refusal::not_a_member(node, id))?;
-    Ok(fields(json!({"role": role.as_str()})))
-}
-
-/// `get_member_tags`: nobody has any, they are set in enterprise networks only.
-pub(super) fn member_tags(call: &mut Call<'_>) -> Handled<Fields> {
-    let (node, id) = (call.request.node("target_node_id"), call.request.network("network_id"));
-    network(call, id)?;
-    if node == NodeId::UNASSIGNED {
-        return Ok(fields(json!({"network_id": id.0, "members": {}})));
-    }
-    Ok(fields(json!({"network_id": id.0, "target_node_id": node.0, "tags": []})))
+    let member = network(call, id)?.members.get(&node).ok_or_else(|| Refusal::not_a_member(node, id))?;
+    Ok(fields(json!({"role": member.role.as_str()})))
 }
 
 impl JoinRule {

@@ -69,6 +69,10 @@ impl Refusal {
         Self::new("invalid admin token")
     }
 
+    pub(super) fn token_in_clear() -> Self {
+        Self::new("cannot take an admin token in the clear: use TLS, or ask from the registry's own host")
+    }
+
     pub(super) fn missing(field: &str) -> Self {
         Self::new(format!("{field} is required"))
     }

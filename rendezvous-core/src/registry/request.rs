@@ -42,6 +42,20 @@ impl Request {
         if text.is_some_and(|text| text.len() > longest) { Err(Refusal::too_long(field)) } else { Ok(text) }
     }
 
+    /// An object, or its text, of at most `longest` bytes; absent, null and empty are `None`.
+    pub(super) fn document(&self, field: &str, longest: usize) -> Handled<Option<Value>> {
+        let document = match self.0.get(field) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::String(text)) if text.is_empty() => return Ok(None),
+            Some(Value::String(text)) => serde_json::from_str(text).map_err(|_| Refusal::invalid(field))?,
+            Some(value) => value.clone(),
+        };
+        if !document.is_object() {
+            return Err(Refusal::invalid(field));
+        }
+        if document.to_string().len() > longest { Err(Refusal::too_long(field)) } else { Ok(Some(document)) }
+    }
+
     pub(super) fn flag(&self, field: &str) -> Option<bool> {
         self.0.get(field).and_then(Value::as_bool)
     }

@@ -9,6 +9,7 @@ use proto_core::NodeId;
 pub struct Session {
     id: u64,
     source: IpAddr,
+    encrypted: bool,
     beacon: Option<SocketAddr>,
     identity: Option<NodeId>,
     pub(super) held: Option<(NodeId, Presence)>,
@@ -18,7 +19,7 @@ impl Session {
     /// A connection from `source`. `id` must not be given twice by one host.
     #[must_use]
     pub fn new(id: u64, source: IpAddr) -> Self {
-        Self { id, source: source.to_canonical(), beacon: None, identity: None, held: None }
+        Self { id, source: source.to_canonical(), encrypted: false, beacon: None, identity: None, held: None }
     }
 
     /// Tells where this client reaches the beacon: given out as the endpoint of nodes that want to be relayed.
@@ -26,6 +27,18 @@ impl Session {
     pub const fn with_beacon(mut self, beacon: Option<SocketAddr>) -> Self {
         self.beacon = beacon;
         self
+    }
+
+    /// Tells that nobody between client and host can read along: TLS.
+    #[must_use]
+    pub const fn with_encryption(mut self) -> Self {
+        self.encrypted = true;
+        self
+    }
+
+    /// A secret may come this way: over TLS, or from the host itself.
+    pub(super) const fn keeps_secrets(&self) -> bool {
+        self.encrypted || self.source.is_loopback()
     }
 
     /// The host's number for this connection.

@@ -60,7 +60,14 @@ pub(super) struct Mail {
 #[derive(Debug)]
 pub(super) struct Network {
     pub(super) record: NetworkRecord,
-    pub(super) members: BTreeMap<NodeId, Role>,
+    pub(super) members: BTreeMap<NodeId, Member>,
+}
+
+/// Somebody in a network.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) role: Role,
+    pub(super) tags: Vec<String>,
 }
 
 impl Default for State {
@@ -87,7 +94,10 @@ impl State {
             Change::Trust { from, to, holds } => self.apply_trust(NodeId(*from), NodeId(*to), *holds),
             Change::Network(record) => self.apply_network(record),
             Change::NetworkRemoved(id) => self.remove_network(NetworkId(*id)),
-            Change::Member { network, node, role } => self.apply_member(NetworkId(*network), NodeId(*node), *role),
+            Change::Member { network, node, role, tags } => {
+                let member = role.map(|role| Member { role, tags: tags.clone() });
+                self.apply_member(NetworkId(*network), NodeId(*node), member);
+            }
             Change::Mail { to, from, letter, answer } => {
                 self.apply_mail(NodeId(*to), NodeId(*from), letter.as_ref(), *answer);
             }
@@ -147,14 +157,14 @@ impl State {
         }
     }
 
-    fn apply_member(&mut self, network: NetworkId, node: NodeId, role: Option<Role>) {
+    fn apply_member(&mut self, network: NetworkId, node: NodeId, member: Option<Member>) {
         let (Some(network_entry), Some(node_entry)) = (self.networks.get_mut(&network), self.nodes.get_mut(&node))
         else {
             return;
         };
-        match role {
-            Some(role) => {
-                network_entry.members.insert(node, role);
+        match member {
+            Some(member) => {
+                network_entry.members.insert(node, member);
                 node_entry.networks.insert(network);
             }
             None => {

@@ -2,7 +2,7 @@
 
 use super::call::{Call, Fields};
 use super::refusal::Handled;
-use super::{accounts, beacons, directory, enterprise, handshake, networks, register, settings, trust};
+use super::{accounts, beacons, directory, enterprise, handshake, networks, policies, register, settings, trust};
 
 /// One message type.
 pub(super) struct Entry {
@@ -25,6 +25,11 @@ pub(super) fn find(kind: &str) -> Option<&'static Entry> {
     TABLE.binary_search_by(|entry| entry.kind.cmp(kind)).ok().and_then(|index| TABLE.get(index))
 }
 
+/// Every type.
+pub(super) fn kinds() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|entry| entry.kind)
+}
+
 /// In alphabetical order, which [`find`] relies on.
 static TABLE: &[Entry] = &[
     reads("authorize_task_submit", accounts::authorize_task_submit),
@@ -37,14 +42,15 @@ static TABLE: &[Entry] = &[
     writes("deregister", register::deregister),
     reads("directory_status", enterprise::administered),
     reads("directory_sync", enterprise::administered),
+    reads("enroll_recovery", enterprise::elsewhere),
     reads("get_audit_export", enterprise::administered),
     reads("get_audit_log", enterprise::administered),
-    reads("get_expr_policy", networks::expression_policy),
+    reads("get_expr_policy", policies::tell_expression),
     reads("get_identity", enterprise::administered),
     reads("get_idp_config", enterprise::administered),
     reads("get_key_info", accounts::key_info),
     reads("get_member_role", networks::member_role),
-    reads("get_member_tags", networks::member_tags),
+    reads("get_member_tags", policies::tell_tags),
     reads("get_network_policy", networks::policy),
     reads("get_polo_score", accounts::polo_score),
     reads("get_provision_status", enterprise::administered),
@@ -74,13 +80,13 @@ static TABLE: &[Entry] = &[
     writes("revoke_trust", trust::revoke),
     writes("rotate_key", register::rotate_key),
     reads("set_audit_export", enterprise::administered),
-    reads("set_expr_policy", enterprise::administered),
+    writes("set_expr_policy", policies::set_expression),
     reads("set_external_id", enterprise::administered),
     writes("set_hostname", settings::hostname),
     reads("set_identity_webhook", enterprise::administered),
     reads("set_idp_config", enterprise::administered),
     reads("set_key_expiry", accounts::set_key_expiry),
-    reads("set_member_tags", enterprise::administered),
+    writes("set_member_tags", policies::set_tags),
     reads("set_network_enterprise", enterprise::administered),
     reads("set_network_policy", enterprise::administered),
     reads("set_polo_score", accounts::write_polo_score),
@@ -88,6 +94,7 @@ static TABLE: &[Entry] = &[
     writes("set_task_exec", settings::task_exec),
     writes("set_visibility", settings::visibility),
     reads("set_webhook", enterprise::administered),
+    reads("submit_badge", enterprise::elsewhere),
     reads("transfer_ownership", enterprise::administered),
     reads("update_polo_score", accounts::write_polo_score),
     reads("validate_token", enterprise::administered),

@@ -51,6 +51,11 @@ impl World {
     }
 
     pub(crate) fn session(&mut self, source: IpAddr) -> Session {
+        self.plain_session(source).with_encryption()
+    }
+
+    /// A connection on which others can read along.
+    pub(crate) fn plain_session(&mut self, source: IpAddr) -> Session {
         self.sessions += 1;
         Session::new(self.sessions, source).with_beacon("192.0.2.1:9001".parse().ok())
     }
@@ -155,7 +160,7 @@ impl Agent {
                     number("receiver_node_id")
                 )
             }
-            kind @ ("join_network" | "leave_network") => format!("{kind}:{node}:{network}"),
+            kind @ ("join_network" | "leave_network" | "respond_invite") => format!("{kind}:{node}:{network}"),
             kind => format!("{kind}:{node}"),
         };
         request["signature"] = self.sign(&text).into();

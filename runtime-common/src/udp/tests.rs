@@ -50,6 +50,21 @@ fn one_datagram_arrives_with_its_addresses_and_its_mark() {
     assert_eq!(arrivals, [(a.local_address(), own, Some(Ecn::Ect0), b"hello".to_vec())]);
 }
 
+//= spec/segmentation.md#pp-seg-4
+//= type=test
+//# The don't-fragment bit is not set.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_socket_forbids_fragments() {
+    for address in ["127.0.0.1:0", "[::]:0"] {
+        let io = bind(address);
+        let setting = || sockopt::ip_mtu_discover(io.socket()).unwrap();
+        assert_eq!(setting(), sockopt::Ipv4PathMtuDiscovery::OMIT, "{address}");
+        io.forgive_segmentation();
+        assert_eq!(setting(), sockopt::Ipv4PathMtuDiscovery::OMIT, "{address}, begun anew");
+    }
+}
+
 #[test]
 fn a_batch_is_cut_into_its_segments_with_and_without_kernel_help() {
     for segmentation in [true, false] {

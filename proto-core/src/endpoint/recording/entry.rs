@@ -5,6 +5,7 @@ use super::RecordingError;
 use crate::crypto::{Identity, PublicKey};
 use crate::endpoint::{Config, Ecn, Input, TrustCommand};
 use crate::ids::{NodeId, SocketId, StreamId};
+use crate::limits::RECORDED_ROOM;
 use crate::nat::{Gateway, UpnpAnswer};
 use crate::registry::Request;
 use crate::time::Timestamp;
@@ -17,8 +18,6 @@ use zeroize::Zeroizing;
 
 const MAGIC: [u8; 8] = *b"PILOTREC";
 const VERSION: u8 = 1;
-/// Room of a caller's buffer is told up to here, bytes; nothing gives out more at once.
-const MAX_ROOM: usize = 16 * 1024 * 1024;
 
 /// What the endpoint was made of.
 pub(super) struct Begin<'a> {
@@ -258,7 +257,7 @@ fn put_number(out: &mut Vec<u8>, mut number: u64) {
 }
 
 fn put_size(out: &mut Vec<u8>, size: usize) {
-    put_number(out, size.min(MAX_ROOM) as u64);
+    put_number(out, size.min(RECORDED_ROOM) as u64);
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -337,7 +336,7 @@ impl<'a> Reader<'a> {
 
     fn room(&mut self) -> Result<usize, RecordingError> {
         let number = self.number()?;
-        usize::try_from(number).ok().filter(|room| *room <= MAX_ROOM).ok_or(self.malformed())
+        usize::try_from(number).ok().filter(|room| *room <= RECORDED_ROOM).ok_or(self.malformed())
     }
 
     fn bytes(&mut self) -> Result<&'a [u8], RecordingError> {
