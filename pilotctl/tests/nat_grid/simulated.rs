@@ -58,7 +58,8 @@ fn place(net: &mut Net, access: Access) -> Option<usize> {
         Access::FullCone => full_cone(),
         Access::Masquerade => restricted,
         Access::Sequential => Rules { ports: PortChoice::Sequential(1), ..symmetric },
-        Access::FullyRandom => Rules { ports: PortChoice::Random, ..symmetric },
+        // Nobody in the grid asks for a port.
+        Access::FullyRandom | Access::Forwarding => Rules { ports: PortChoice::Random, ..symmetric },
         Access::Double => {
             let carrier = net.add_box(restricted, None);
             return Some(net.add_box(restricted, Some(carrier)));
