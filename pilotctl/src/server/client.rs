@@ -1,5 +1,6 @@
 //! The three tasks of a client: one reads frames, one answers requests in their order, one writes.
 
+use super::outbox::{Outbox, Waiting};
 use super::session::Session;
 use super::streams::Outgoing;
 use super::{Hub, answers};
@@ -14,8 +15,6 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
-/// Frames waiting for a client to read them.
-const OUT_QUEUE: usize = 256;
 /// Requests waiting for their answer.
 const REQUEST_QUEUE: usize = 64;
 /// A client that takes nothing for this long is disconnected.
@@ -27,7 +26,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Serves a client until it leaves, breaks the protocol or stops reading.
 pub(super) async fn serve(hub: Arc<Hub>, socket: UnixStream) {
     let (read, write) = socket.into_split();
-    let (out, frames) = mpsc::channel(OUT_QUEUE);
+    let (out, frames) = Outbox::new();
     let session = Arc::new(Session::new(hub, out));
     session.hub.sessions().insert(session.id, Arc::downgrade(&session));
     let _end = EndOnDrop(Arc::clone(&session));
@@ -105,9 +104,9 @@ async fn answer_requests(session: &Arc<Session>, mut requests: mpsc::Receiver<Fr
     }
 }
 
-async fn write_frames(mut socket: OwnedWriteHalf, mut frames: mpsc::Receiver<Bytes>) {
-    while let Some(frame) = frames.recv().await {
-        match tokio::time::timeout(WRITE_PATIENCE, socket.write_all(&frame)).await {
+async fn write_frames(mut socket: OwnedWriteHalf, mut frames: mpsc::Receiver<Waiting>) {
+    while let Some(waiting) = frames.recv().await {
+        match tokio::time::timeout(WRITE_PATIENCE, socket.write_all(&waiting.frame)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => return,
         }

@@ -8,6 +8,7 @@ mod client;
 mod envelope;
 mod info;
 mod network;
+mod outbox;
 mod session;
 mod streams;
 mod why;

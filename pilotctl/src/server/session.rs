@@ -1,6 +1,7 @@
 //! One client: its connections, its ports, its way out.
 
 use super::Hub;
+use super::outbox::Outbox;
 use super::streams::Handle;
 use bytes::Bytes;
 use driver::encode_frame;
@@ -21,7 +22,7 @@ pub(super) const MAX_PORTS: usize = 256;
 pub(crate) struct Session {
     pub(super) id: u64,
     pub(super) hub: Arc<Hub>,
-    pub(super) out: mpsc::Sender<Bytes>,
+    out: Outbox,
     /// The client said that it knows the extensions.
     pub(super) extended: AtomicBool,
     owned: Mutex<Owned>,
@@ -34,14 +35,14 @@ struct Owned {
 }
 
 impl Session {
-    pub(super) fn new(hub: Arc<Hub>, out: mpsc::Sender<Bytes>) -> Self {
+    pub(super) fn new(hub: Arc<Hub>, out: Outbox) -> Self {
         let id = hub.next_client();
         Self { id, hub, out, extended: AtomicBool::new(false), owned: Mutex::default() }
     }
 
     /// Waits for room: what a client does not read stays in the stream, where the peer feels it.
     pub(super) async fn push(&self, reply: &Reply) -> bool {
-        self.out.send(encode_frame(&reply.encode())).await.is_ok()
+        self.out.push(encode_frame(&reply.encode())).await
     }
 
     /// For what has no flow control: a full queue drops it.
@@ -50,7 +51,7 @@ impl Session {
     }
 
     pub(super) fn push_frame_or_drop(&self, frame: Bytes) {
-        if self.out.try_send(frame).is_err() {
+        if !self.out.try_push(frame) {
             tracing::debug!(client = self.id, "a datagram was dropped: the client does not read");
         }
     }
