@@ -47,9 +47,9 @@ fn a_port_makes_it_direct(speaks: Speaks, protocol: &str) {
     assert_eq!(seen["peers"][0]["endpoint"], external.as_str(), "b comes in by the port: {seen}");
     a.until(PATIENCE, &["peers"], direct);
 
+    lab.switch_off_and_on(Site::A);
     forwarder.restart();
     assert!(forwarder.ports().is_empty(), "a router that starts forwards nothing");
-    lab.switch_off_and_on(Site::A);
     let off = Instant::now();
     wait::until("the router forwards again", LOOKS, || (forwarder.ports() == [port]).then_some(()));
     println!("{protocol}: restored after {:?}", off.elapsed());

@@ -275,6 +275,24 @@ fn a_restart_that_the_epoch_hides_is_mended_when_there_is_reason_to_doubt() {
     }
 }
 
+/// As a router does whose line is not up yet.
+#[test]
+fn a_router_that_refuses_just_after_its_restart_is_asked_on() {
+    for pcp in [true, false] {
+        let mut world = World::started(|router| router.pcp = pcp);
+        world.run(secs(10));
+        world.router.reboot(world.now);
+        world.router.refuse = Some(result::NETWORK_FAILURE);
+        world.mapper.check(world.now);
+        world.settle();
+        world.run(secs(45));
+        world.router.refuse = None;
+        assert_eq!(world.router.mappings(world.now), 0);
+        world.run(secs(31));
+        assert_eq!(world.router.forward(world.now, PORT), Some(gateway().socket), "pcp: {pcp}");
+    }
+}
+
 //= spec/port-mapping.md#pp-pmap-6
 //= type=test
 //# After three unanswered questions the host is asked for its gateway again, and the mapping is restored there.

@@ -4,7 +4,7 @@ use crate::script::Script;
 use core::fmt::Debug;
 use core::time::Duration;
 use proto_core::Timestamp;
-use proto_core::nat::{Gateway, PortMapper};
+use proto_core::nat::{Gateway, PortMapper, UpnpAnswer};
 use proto_core::rng::Rng;
 use proto_core::wire::nat_pmp::{NatPmpReply, NatPmpRequest};
 use proto_core::wire::pcp::{PcpReply, PcpRequest};
@@ -35,7 +35,7 @@ fn same<T: Copy + Debug + PartialEq>(
 
 /// Whatever a router says: each input is answered by few questions, no due timer stays, and only a mapping that was granted is told.
 pub fn port_mapper(data: &[u8]) {
-    let mut mapper = PortMapper::new(Rng::new([7; 32]), false);
+    let mut mapper = PortMapper::new(Rng::new([7; 32]), data.len() & 1 == 0);
     let mut now = Timestamp::from_micros(1_000_000);
     let mut script = Script::new(data);
     let router = SocketAddr::from(([192, 168, 0, 1], 5351));
@@ -45,7 +45,11 @@ pub fn port_mapper(data: &[u8]) {
             0..=0x1F => mapper.set_gateway(now, gateway(script.u8())),
             0x20..=0x2F => mapper.check(now),
             0x30..=0x33 => mapper.release(),
-            0x34..=0x5F => drop(mapper.handle_reply(now, router, script.chunk())),
+            0x34..=0x3F => {
+                let (told, answer) = (gateway(script.u8()), upnp_answer(script.u8()));
+                told.map(|told| mapper.handle_upnp(now, told, answer));
+            }
+            0x40..=0x5F => drop(mapper.handle_reply(now, router, script.chunk())),
             0x60..=0xBF => drop(mapper.handle_reply(now, router, &answer(&question, &mut script))),
             _ => {
                 now = now + Duration::from_millis(1 << (script.u8() % 24));
@@ -67,6 +71,15 @@ pub fn port_mapper(data: &[u8]) {
 fn gateway(choice: u8) -> Option<Gateway> {
     let socket = SocketAddr::from(([192, 168, 0, 2 + (choice & 1)], 4000));
     (choice & 6 != 6).then_some(Gateway { address: [192, 168, 0, 1].into(), socket })
+}
+
+fn upnp_answer(choice: u8) -> UpnpAnswer {
+    match choice {
+        0..=0x1F => UpnpAnswer::Silence,
+        0x20..=0x3F => UpnpAnswer::Refused,
+        // No port, no address, or both now and then.
+        _ => UpnpAnswer::Mapped(SocketAddr::from(([choice & 4, 0, 0, 0], u16::from(choice & 3)))),
+    }
 }
 
 /// The answer to the last question: granted, with some bytes of the script in it.

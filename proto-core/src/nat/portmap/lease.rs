@@ -1,5 +1,6 @@
 //! How long a mapping holds, and when to ask for more.
 
+use super::CHECK_AGAIN;
 use super::question::{Protocol, part};
 use crate::rng::Rng;
 use crate::time::Timestamp;
@@ -19,6 +20,8 @@ pub(super) struct Lease {
     pub(super) external: SocketAddr,
     pub(super) expires: Timestamp,
     pub(super) renew: Timestamp,
+    /// The router may have forgotten it.
+    pub(super) doubted: bool,
 }
 
 impl Lease {
@@ -32,13 +35,20 @@ impl Lease {
             Protocol::Pcp => part(lifetime / 8, rng),
         };
         let renew = now + (lifetime / 2 + spread).max(SPACING);
-        Self { external, expires: now + lifetime, renew }
+        Self { external, expires: now + lifetime, renew, doubted: false }
     }
 
-    /// A renewal that was due failed: again at half of what is left.
+    /// There is reason to think that the router does not know it any more: to be asked for at once, until the router grants it again.
+    pub(super) fn doubt(&mut self, now: Timestamp) {
+        self.renew = now;
+        self.doubted = true;
+    }
+
+    /// A renewal that was due failed: again at half of what is left, or soon where the router may have forgotten the mapping.
     pub(super) fn postpone(&mut self, now: Timestamp) {
         if self.renew <= now {
-            self.renew = now + (self.expires.saturating_since(now) / 2).max(SPACING);
+            let half = self.expires.saturating_since(now) / 2;
+            self.renew = now + if self.doubted { half.min(CHECK_AGAIN) } else { half }.max(SPACING);
         }
     }
 }

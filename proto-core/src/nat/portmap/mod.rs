@@ -155,7 +155,7 @@ impl PortMapper {
             return;
         } else if let Some(lease) = &mut self.lease {
             // Whatever the router says of its past, it is asked for the mapping anew.
-            lease.renew = now;
+            lease.doubt(now);
         }
         self.question = None;
         self.idle_until = None;
@@ -171,18 +171,16 @@ impl PortMapper {
 
     /// There is reason to doubt the mapping: asks for it at once. The epoch does not show a restart soon after another one.
     pub fn check(&mut self, now: Timestamp) {
-        if self.gateway.is_none() || self.question.is_some() {
+        if self.gateway.is_none() {
             return;
         }
         self.rounds = 0;
-        match (&mut self.lease, self.protocol) {
-            (Some(lease), Protocol::NatPmp) => {
-                // The address may be another one too, and is told apart; the mapping is asked for after it.
-                lease.renew = now;
-                self.ask(now, Ask::Check);
-            }
-            (Some(_), Protocol::Pcp | Protocol::Upnp) => self.ask(now, Ask::Map),
-            (None, _) => self.begin_round(now),
+        match &mut self.lease {
+            Some(lease) => lease.doubt(now),
+            None => self.idle_until = Some(now),
+        }
+        if self.question.is_none() {
+            self.handle_timeout(now);
         }
     }
 
@@ -308,8 +306,11 @@ impl PortMapper {
 
     fn idle_over(&mut self, now: Timestamp) {
         let renew = self.lease.as_ref().is_some_and(|lease| lease.renew <= now);
+        let doubted = self.lease.as_ref().is_some_and(|lease| lease.doubted);
         let idle = self.idle_until.is_some_and(|at| at <= now);
         match (renew, idle, self.lease.is_some()) {
+            // Over NAT-PMP the address may be another one too, and is told apart: the mapping is asked for behind it.
+            (true, _, _) if doubted && self.protocol == Protocol::NatPmp => self.ask(now, Ask::Check),
             (true, _, _) => self.ask(now, Ask::Map),
             (false, true, true) => self.ask(now, Ask::Check),
             (false, true, false) => self.begin_round(now),

@@ -111,8 +111,11 @@ impl PortMapper {
         //= spec/port-mapping.md#pp-pmap-5
         //# A router whose epoch went back has lost the mapping, which is asked for again at once.
         if self.epoch.lost_state(now, epoch, self.protocol)
-            || self.lease.as_ref().is_none_or(|lease| lease.renew <= now)
+            && let Some(lease) = &mut self.lease
         {
+            lease.doubt(now);
+        }
+        if self.lease.as_ref().is_none_or(|lease| lease.renew <= now) {
             self.ask(now, Ask::Map);
         }
     }
