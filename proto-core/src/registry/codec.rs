@@ -1,13 +1,13 @@
 //! Decides where one registry message ends and the next begins: `u32 length` and a JSON object of that length.
-//! Refuses to know what a message means, and who is on the other end (control-plane section 1.1).
+//! Refuses to know what a message means, and who is on the other end (PP-REG-1).
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use core::fmt;
 use serde_json::Value;
 
-/// Largest request a server reads, bytes: what the reference reads before authentication (control-plane section 1.1).
+/// Largest request a server reads, bytes: what the reference reads before authentication (PP-REG-2).
 pub const MAX_REQUEST: usize = 64 * 1024;
-/// Largest reply a client reads, bytes: `list_nodes` of a large network outgrows a request (control-plane section 1.1).
+/// Largest reply a client reads, bytes: `list_nodes` of a large network outgrows a request (PP-REG-33).
 pub const MAX_REPLY: usize = 1024 * 1024;
 
 /// Bytes of the length in front of each message.
@@ -82,7 +82,7 @@ impl FrameDecoder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
     /// The declared length, bytes, is above the limit. `0x5049_4C54` is the preamble of the reference's binary
-    /// protocol (control-plane section 1.9).
+    /// protocol (PP-REG-31).
     TooLarge(u32),
     /// The message is not a JSON object.
     NotAnObject,
