@@ -1,6 +1,6 @@
 //! A connection to the daemon: one request at a time, pushes routed to whom they belong.
 //!
-//! Replies carry no number (control-plane section 4.1), so a request waits for the one before it, even for one whose
+//! Replies carry no number (PP-IPC-5), so a request waits for the one before it, even for one whose
 //! caller went away. Buffers are bounded: a connection that is not read stops the whole socket, not the memory.
 
 use crate::conn::Conn;
@@ -199,7 +199,7 @@ impl Driver {
         self.shared.datagrams.lock().await.recv().await
     }
 
-    /// The daemon's state (control-plane section 4.2, Info).
+    /// The daemon's state (command Info).
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! What can go wrong between a program and its daemon, and which kind of failure a daemon's words mean.
 //!
-//! The IPC protocol has one error code for everything (control-plane section 4.1), so the kind is read from the words;
+//! The IPC protocol has one error code for everything (PP-IPC-4), so the kind is read from the words;
 //! the daemon writes its words with [`ErrorKind::of_text`] in mind and tests hold the two together.
 
 use std::io;

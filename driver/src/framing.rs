@@ -1,4 +1,4 @@
-//! Frames on the local socket: `u32 length | u8 command | payload` (control-plane section 4.1).
+//! Frames on the local socket: `u32 length | u8 command | payload` (PP-IPC-2).
 
 use crate::ipc::{Frame, MAX_FRAME};
 use bytes::{BufMut, Bytes, BytesMut};

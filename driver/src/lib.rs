@@ -1,6 +1,6 @@
 //! For programs that use a running daemon: the local IPC protocol and the formats of the built-in services.
 //!
-//! [`Driver`] speaks to the daemon's socket (control-plane section 4); [`services`] are the byte formats on ports 1001
+//! [`Driver`] speaks to the daemon's socket (`spec/ipc.md`); [`services`] are the byte formats on ports 1001
 //! and 1002 (section 5), used by both ends. Nothing here runs a node: no key, no UDP socket, no registry.
 
 mod client;

@@ -3,7 +3,7 @@
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
-/// A node: one daemon, whatever networks it joined. `0` means unassigned (control-plane section 1).
+/// A node: one daemon, whatever networks it joined. `0` means unassigned (PP-ADDR-8).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct NodeId(pub u32);
@@ -11,7 +11,7 @@ pub struct NodeId(pub u32);
 impl NodeId {
     /// Not registered yet.
     pub const UNASSIGNED: Self = Self(0);
-    /// All members of a network; expanded by the sender, never on the wire (data-plane section 1.3).
+    /// All members of a network; expanded by the sender, never on the wire (PP-ADDR-9).
     pub const BROADCAST: Self = Self(u32::MAX);
 }
 

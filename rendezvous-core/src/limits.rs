@@ -4,24 +4,24 @@ use core::time::Duration;
 
 /// Nodes ever registered and not forgotten; beyond it new keys are refused (`registry full`), known ones still served.
 pub const MAX_NODES: usize = 500_000;
-/// Networks; their ids are 16 bits and 65535 is reserved (control-plane section 1.7).
+/// Networks; their ids are 16 bits and 65535 is reserved (PP-ADDR-3).
 pub const MAX_NETWORKS: usize = 4096;
-/// Members of one network; the reference's own ceiling for `max_members` (control-plane section 1.7).
+/// Members of one network; the reference's own ceiling for `max_members`.
 pub const MAX_MEMBERS: usize = 10_000;
 /// Peers one node may declare trust in, so that one key cannot fill the table.
 pub const MAX_TRUST_PER_NODE: usize = 10_000;
-/// Handshake requests waiting for one node (control-plane section 1.6).
+/// Handshake requests waiting for one node (PP-REG-22).
 pub const MAX_INBOX_REQUESTS: usize = 100;
 /// Answers waiting for one node. Each needs a request of that node first.
 pub const MAX_INBOX_RESPONSES: usize = 1000;
 /// Beacons announced by `beacon_register`.
 pub const MAX_BEACONS: usize = 64;
 
-/// A request's bytes before anybody is known to have sent it (control-plane section 1.1).
+/// A request's bytes before anybody is known to have sent it (PP-REG-2).
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// Rows of one `list_nodes` reply: at about 200 bytes each it stays readable for clients with a 1 MiB limit.
 pub const MAX_LISTED_NODES: usize = 4096;
-/// Justification of a handshake, bytes (control-plane section 1.4).
+/// Justification of a handshake, bytes (PP-TRUST-14).
 pub const MAX_JUSTIFICATION_BYTES: usize = 1024;
 /// Local addresses a node may register; the reference sends one per private interface.
 pub const MAX_LAN_ADDRESSES: usize = 16;
@@ -37,7 +37,7 @@ pub const MAX_TOKEN_BYTES: usize = 256;
 pub const MAX_RULES_BYTES: usize = 1024;
 /// A network's expression policy, bytes: some tens of rules, and well within a request.
 pub const MAX_POLICY_BYTES: usize = 16 * 1024;
-/// Tags of a node, and of a member of a network (control-plane sections 1.4 and 1.7).
+/// Tags of a node, and of a member of a network.
 pub const MAX_TAGS: usize = 10;
 
 /// Without a heartbeat for so long a node counts as gone. Heartbeats come every 60 s, so ten may be lost.
@@ -48,7 +48,7 @@ pub const STALE_AFTER: Duration = Duration::from_secs(10 * 60);
 pub const NAME_HELD_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A handshake that was delivered on one connection is forgotten so much later even if nobody acknowledged it.
 pub const INBOX_REDELIVERY: Duration = Duration::from_secs(120);
-/// A beacon's announcement lasts so long; beacons repeat it every 30 s (control-plane section 2).
+/// A beacon's announcement lasts so long; beacons repeat it every 30 s.
 pub const BEACON_ANNOUNCEMENT_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The oldest envelope that is taken: queueing and a slow connection, no more. Clients learn the registry's time when
@@ -64,19 +64,19 @@ pub const ENVELOPES_REMEMBERED: usize = 32;
 /// Sources whose rates are remembered, per table; the longest-idle half is forgotten first.
 pub const MAX_RATE_SOURCES: usize = 50_000;
 
-/// A beacon forgets an endpoint that was silent for so long (data-plane section 8.2).
+/// A beacon forgets an endpoint that was silent for so long (PP-RELAY-12).
 pub const ENDPOINT_LIFETIME: Duration = Duration::from_secs(600);
-/// An endpoint that was silent for so long may be replaced from anywhere (control-plane section 2).
+/// An endpoint that was silent for so long may be replaced from anywhere (PP-RELAY-13).
 pub const ENDPOINT_TAKEOVER_SILENCE: Duration = Duration::from_secs(90);
-/// Endpoints a beacon remembers (data-plane section 8.2).
+/// Endpoints a beacon remembers.
 pub const MAX_ENDPOINTS: usize = 500_000;
 /// Other beacons a beacon gossips with.
 pub const MAX_PEER_BEACONS: usize = 16;
 /// Nodes in one gossip datagram: 6 + 4 * 16,000 bytes fit one datagram.
 pub const MAX_GOSSIP_NODES: usize = 16_000;
-/// What a peer beacon said it serves is believed for so long (data-plane section 8.2).
+/// What a peer beacon said it serves is believed for so long (PP-RELAY-11).
 pub const GOSSIP_LIFETIME: Duration = Duration::from_secs(90);
-/// How often a beacon tells its peers whom it serves (data-plane section 8.2).
+/// How often a beacon tells its peers whom it serves (PP-RELAY-11).
 //= spec/relay.md#pp-relay-11
 //# Gossip is sent every 10 seconds and forgotten after 90 seconds.
 pub const GOSSIP_INTERVAL: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! Decides which names, tags and addresses the registry takes (control-plane sections 1.4 and 1.5).
+//! Decides which names, tags and addresses the registry takes (PP-REG-18).
 
 use crate::limits::{MAX_ADDRESS_BYTES, MAX_LAN_ADDRESSES, MAX_TAGS};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -1,4 +1,4 @@
-//! Every message the registry knows, asked once: the fields of its reply, or the words of its refusal (control-plane sections 1.3 to 1.8).
+//! Every message the registry knows, asked once: the fields of its reply, or the words of its refusal.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

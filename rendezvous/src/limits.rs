@@ -6,7 +6,7 @@ use core::time::Duration;
 pub(crate) const MAX_CONNECTIONS: usize = 50_000;
 /// TCP connections of one address at once: a thousand daemons of four connections behind one NAT.
 pub(crate) const MAX_CONNECTIONS_PER_ADDRESS: usize = 4096;
-/// A connection without a request for so long is closed (control-plane section 1.1).
+/// A connection without a request for so long is closed.
 pub(crate) const IDLE: Duration = Duration::from_secs(300);
 /// A request, once begun, and a TLS handshake must be complete after so long.
 pub(crate) const FRAME_DEADLINE: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! What an operator can watch, in Prometheus text (names of control-plane section 1.13 where they fit).
+//! What an operator can watch, in Prometheus text (names of the published servers where they fit).
 
 use crate::hub::Hub;
 use core::fmt;

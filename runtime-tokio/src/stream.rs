@@ -25,7 +25,7 @@ const COPY_AT_ONCE: usize = 256 * 1024;
 /// Dropping it resets it, unless [`Stream::finish`] was acknowledged or the peer finished: a peer can tell a stream that was abandoned from
 /// one that is complete.
 ///
-/// There is no half-close (data-plane section 6.1): who finishes first ends both directions. What the other side had not delivered
+/// There is no half-close (PP-SES-15): who finishes first ends both directions. What the other side had not delivered
 /// yet fails there with [`CloseReason::Unsent`]. So the side that writes last finishes, and `read_to_end` fits the side that only listens.
 ///
 /// Every method and trait method is cancel-safe: a read or write that was dropped has moved no bytes, a finish that was

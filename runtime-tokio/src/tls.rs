@@ -1,5 +1,5 @@
 //! Decides when a registry's TLS certificate is believed: when it is the pinned one, whatever names and dates it carries.
-//! Refuses to know certificate authorities; the registry signs its own (control-plane section 1.1).
+//! Refuses to know certificate authorities; the registry signs its own (PP-REG-6).
 
 use core::fmt;
 use core::str::FromStr;

@@ -1,4 +1,4 @@
-//! The local IPC protocol as values: every command of control-plane section 4.2 in both directions.
+//! The local IPC protocol as values: every command in both directions (`spec/ipc.md`).
 //!
 //! Decides which bytes mean what; knows nothing of sockets or of what a daemon does with a request.
 
@@ -27,7 +27,7 @@ pub struct Frame {
 
 /// Command bytes. A reply is its request plus one.
 pub mod command {
-    #![allow(missing_docs, reason = "the names are those of the table in control-plane section 4.2")]
+    #![allow(missing_docs, reason = "the names are those of the draft's table of commands")]
     pub const BIND: u8 = 0x01;
     pub const DIAL: u8 = 0x03;
     pub const ACCEPT: u8 = 0x05;

@@ -1,4 +1,4 @@
-//! Event stream, port 1002: `u16 topic length | topic | u32 payload length | payload` (control-plane section 5.3).
+//! Event stream, port 1002: `u16 topic length | topic | u32 payload length | payload` (PP-SVC-10).
 //!
 //! The first event on a stream subscribes to its topic (`*` is every topic); later ones publish.
 

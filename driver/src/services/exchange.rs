@@ -1,4 +1,4 @@
-//! Data exchange, port 1001: `u32 type | u32 length | payload`, each frame acknowledged (control-plane section 5.2).
+//! Data exchange, port 1001: `u32 type | u32 length | payload`, each frame acknowledged (PP-SVC-1, PP-SVC-3).
 
 use bytes::{BufMut, Bytes, BytesMut};
 use std::io;

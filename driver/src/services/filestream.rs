@@ -1,4 +1,4 @@
-//! Streamed file transfer: messages inside data-exchange frames of type 7 (control-plane section 5.2).
+//! Streamed file transfer: messages inside data-exchange frames of type 7 (PP-SVC-8, PP-SVC-9).
 //!
 //! `u8 kind | 16-byte transfer id | body`. The id is the first half of the file's SHA-256, so the same file resumes.
 

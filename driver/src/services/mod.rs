@@ -1,4 +1,4 @@
-//! The formats of the built-in services (control-plane section 5): data exchange on port 1001, event stream on 1002.
+//! The formats of the built-in services (`spec/services.md`): data exchange on port 1001, event stream on 1002.
 //!
 //! Formats and the sending side only; what a receiver keeps and where is the daemon's business.
 

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 const MAX_SUBSCRIBERS: usize = 1024;
 /// Events waiting for one subscriber.
 const QUEUE: usize = 256;
-/// Events a second from one publisher, and how many at once (control-plane section 5.3).
+/// Events a second from one publisher, and how many at once (PP-SVC-13).
 const RATE: f64 = 100.0;
 const BURST: f64 = 200.0;
 /// Undelivered events in a row after which a subscriber is dropped.

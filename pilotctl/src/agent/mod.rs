@@ -338,7 +338,7 @@ async fn serve_exchange(mut listener: Listener, storage: Arc<Storage>) {
     }
 }
 
-/// Trusted peers only, also on public nodes (control-plane section 5.3).
+/// Trusted peers only, also on public nodes (PP-SVC-14).
 async fn serve_events(mut listener: Listener, node: Node) {
     let (broker, room) = (Broker::default(), Arc::new(Semaphore::new(MAX_EVENT_STREAMS)));
     while let Ok((stream, from)) = listener.accept().await {

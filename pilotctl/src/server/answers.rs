@@ -1,4 +1,4 @@
-//! What each request does, and its answer. Every request of control-plane section 4.2 gets one.
+//! What each request does, and its answer. Every command of the local socket gets one (PP-IPC-5).
 
 use super::session::{MAX_PORTS, Session};
 use super::streams::{Outgoing, number};

@@ -1,4 +1,4 @@
-//! The daemon's local socket (control-plane section 4): who may connect, and how many.
+//! The daemon's local socket (`spec/ipc.md`): who may connect, and how many.
 //!
 //! A client cannot hurt another by mistake: connections and ports have owners, queues are bounded, and each client has its own
 //! tasks, so that one that does not read stops only itself. Only on purpose, by its number, one closes another's connection.
@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::net::{UnixListener, UnixStream};
 
-/// Clients at once, of all sockets together (control-plane section 4.1).
+/// Clients at once, of all sockets together (PP-IPC-10).
 //= spec/ipc.md#pp-ipc-10
 //# At most 1024 clients are served, and 4096 connections of one client.
 const MAX_CLIENTS: usize = 1024;

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-/// Overlay connections of one client (control-plane section 4.1).
+/// Overlay connections of one client (PP-IPC-10).
 pub(super) const MAX_STREAMS: usize = 4096;
 /// Bound ports of one client.
 pub(super) const MAX_PORTS: usize = 256;

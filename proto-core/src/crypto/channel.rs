@@ -1,4 +1,4 @@
-//! The secure channel on port 443 (data-plane section 11): sealing, a strict receiver, optional mutual authentication.
+//! The secure channel on port 443 (`spec/secure-channel.md`): sealing, a strict receiver, optional mutual authentication.
 //!
 //! Decides what is accepted and ends the channel on anything else: a frame of the wrong role, out of order, repeated or forged. Refuses to know the stream
 //! it runs in, timers, and whether authentication is wanted: both ends must be configured alike.

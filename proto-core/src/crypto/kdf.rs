@@ -1,4 +1,4 @@
-//! From a shared secret to a key: HKDF-SHA256 with an empty salt (data-plane section 4.1). Nothing else is mixed in, as in every deployed peer.
+//! From a shared secret to a key: HKDF-SHA256 with an empty salt (PP-KEX-3). Nothing else is mixed in, as in every deployed peer.
 
 use super::secret::{ChannelKey, SECRET_LEN, SharedSecret, TunnelKey};
 use hkdf::Hkdf;

@@ -1,4 +1,4 @@
-//! Nonces: a 4-byte prefix and an 8-byte counter, big-endian. Decides only how the two directions of one key stay apart (data-plane section 4.7).
+//! Nonces: a 4-byte prefix and an 8-byte counter, big-endian. Decides only how the two directions of one key stay apart (PP-NONCE-1, PP-NONCE-5).
 
 use super::provider::NONCE_LEN;
 use crate::ids::NodeId;

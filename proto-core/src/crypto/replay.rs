@@ -1,4 +1,4 @@
-//! Which authentic frames are fresh: a 256-wide window per nonce prefix (data-plane sections 4.6, 4.7).
+//! Which authentic frames are fresh: a 256-wide window per nonce prefix (PP-NONCE-6 to PP-NONCE-12).
 //!
 //! One window per prefix, because the April reference draws a new prefix and restarts its counter under the same key; with one window per key
 //! everything it then sends would look old. Must be asked only after the frame was authenticated.

@@ -44,11 +44,11 @@ secret! {
     SharedSecret
 }
 secret! {
-    /// The AES-256 key of a tunnel session (data-plane section 4.1).
+    /// The AES-256 key of a tunnel session (PP-KEX-3).
     TunnelKey
 }
 secret! {
-    /// The AES-256 key of a secure channel (data-plane section 11.1).
+    /// The AES-256 key of a secure channel (PP-CHAN-2).
     ChannelKey
 }
 

@@ -119,7 +119,7 @@ impl Default for Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StreamConfig {
-    /// Payload bytes of a data segment on a path of unknown MTU, 256..=4096. Default 1152 (data-plane section 5).
+    /// Payload bytes of a data segment on a path of unknown MTU, 256..=4096. Default 1152 (PP-SEG-2).
     pub mss: u16,
     /// Payload bytes of a data segment to a peer of ours on the same host (loopback), up to what it accepts. Default 8832.
     pub loopback_mss: u16,
@@ -127,7 +127,7 @@ pub struct StreamConfig {
     pub receive_buffer: usize,
     /// Send buffer at most, bytes. Default 8 MiB.
     pub send_buffer: usize,
-    /// Send small writes at once. Default `false`: the tail waits up to 40 ms for an acknowledgement (data-plane section 6.10).
+    /// Send small writes at once. Default `false`: the tail waits up to 40 ms for an acknowledgement (PP-NAGLE-3).
     pub no_delay: bool,
     /// Close a stream whose peer was silent this long. Default 120 s.
     pub idle_timeout: Duration,

@@ -16,7 +16,7 @@ use crate::wire::{Address, Capabilities, Flags, Header, Meet, Options, Protocol,
 use bytes::Bytes;
 use core::time::Duration;
 
-/// Source port of pings: never 0, or two peers of the reference would answer each other for ever (data-plane section 7.2).
+/// Source port of pings: never 0, or two peers of the reference would answer each other for ever (PP-DGRAM-8).
 //= spec/datagrams.md#pp-dgram-8
 //# Pings we send come from a port other than 0 and carry a nonce of 8 bytes.
 pub(super) const PING_PORT: u16 = 49_152;
@@ -129,7 +129,7 @@ impl Endpoint {
             //# The hello to port 1 is not answered.
             return self.handle_hello(sender, payload);
         }
-        // Never answer a control packet with ACK: two daemons would go on for ever (data-plane section 7.2).
+        // Never answer a control packet with ACK: two daemons would go on for ever (PP-DGRAM-6).
         //= spec/datagrams.md#pp-dgram-6
         //# A control packet with ACK is never answered.
         if header.flags.contains(Flags::ACK) {
@@ -248,7 +248,7 @@ impl Endpoint {
         Some(Packet { node, route, session, header, payload: Bytes::copy_from_slice(&nonce.to_be_bytes()) })
     }
 
-    /// Empty, port 0 to port 0: keeps the NAT mapping (data-plane section 7.3).
+    /// Empty, port 0 to port 0: keeps the NAT mapping (PP-DGRAM-7).
     pub(super) fn send_keepalive(&mut self, node: NodeId, route: Route) {
         if let Some(header) = self.control_header(node, 0, 0) {
             self.send_packet(Packet { node, route: Some(route), session: None, header, payload: Bytes::new() });

@@ -89,7 +89,7 @@ impl Endpoint {
                 self.handle_anonymous_exchange(route, data.len(), &exchange);
             }
             Ok(Frame::Plaintext(packet)) => self.handle_plaintext(route, relayed_from, packet),
-            // A punch only opens the sender's NAT; it proves nothing (data-plane section 3.4).
+            // A punch only opens the sender's NAT; it proves nothing (PP-FRAME-10).
             //= spec/frames.md#pp-frame-10
             //# A PILP frame creates no state, answers nothing and changes no address.
             Ok(Frame::Punch { .. }) => self.drops.count("punch_received"),
@@ -163,7 +163,7 @@ impl Endpoint {
         } else {
             self.drops.count("no_such_stream");
             // A peer of ours that sends data into nothing, after a restart here, need not wait for its own timeout (RFC 9293 section 3.10.7.1).
-            // The reference is left in silence, as it leaves us (data-plane section 6.12).
+            // The reference is left in silence, as it leaves us (PP-SES-25).
             //= spec/session.md#pp-ses-25
             //# Packets other than SYN for an unknown connection of a published implementation get no answer.
             let ours = self.peers.get_mut(&sender).filter(|peer| peer.ours);

@@ -17,7 +17,7 @@ use core::time::Duration;
 
 /// A silent registry holds up a dial to a peer whose key is known no longer than this: a quarter of its time, and more than any answer takes.
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(1);
-/// A resolved endpoint is used this long without asking again (data-plane section 9).
+/// A resolved endpoint is used this long without asking again (PP-DIAL-6).
 //= spec/strategy.md#pp-dial-6
 //# An endpoint told by the registry is used for 60 seconds without asking again.
 const RESOLVE_LIFETIME: Duration = Duration::from_secs(60);
@@ -65,7 +65,7 @@ impl Endpoint {
         Ok(id)
     }
 
-    /// Below 2^31: the reference compares SACK edges without wrap (data-plane section 6.2).
+    /// Below 2^31: the reference compares SACK edges without wrap (PP-SES-4).
     pub(super) fn initial_sequence(&mut self) -> SeqNumber {
         //= spec/session.md#pp-ses-4
         //# The initial sequence number is random and below 2^31.
@@ -224,7 +224,7 @@ impl Endpoint {
         Some(stream)
     }
 
-    /// The April reference answers a SYN to a network address from its backbone address (data-plane section 6.2).
+    /// The April reference answers a SYN to a network address from its backbone address (PP-SES-29).
     pub(super) fn find_answered_from_backbone(&mut self, header: &Header) -> Option<StreamId> {
         use crate::wire::Flags;
         if header.protocol != Protocol::Stream

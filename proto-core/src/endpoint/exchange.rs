@@ -12,7 +12,7 @@ use crate::tunnel::{Context, ExchangeError, verify};
 use crate::wire::AuthenticatedKeyExchange;
 use core::time::Duration;
 
-/// A failed look-up of a key is not repeated sooner (data-plane section 4.7).
+/// A failed look-up of a key is not repeated sooner.
 const LOOKUP_PAUSE: Duration = Duration::from_secs(3);
 
 /// A key exchange that waits for its sender's identity key.
@@ -142,7 +142,7 @@ impl Endpoint {
         }
     }
 
-    /// PILK creates nothing. One that names a peer we know is answered with a PILA, rarely (data-plane section 4.3).
+    /// PILK creates nothing. One that names a peer we know is answered with a PILA, rarely (PP-KEX-9, PP-KEX-10).
     pub(super) fn refuse_anonymous_exchange(&mut self, sender: NodeId, route: Route, bytes: usize) {
         self.drops.count("anonymous_exchange_refused");
         //= spec/exchange.md#pp-kex-10

@@ -1,4 +1,4 @@
-//! Listening: which SYN becomes a stream, which gets RST, and which gets silence (data-plane section 6.2).
+//! Listening: which SYN becomes a stream, which gets RST, and which gets silence (PP-SES-5, PP-SES-12, PP-RATE-3).
 
 use super::inner::Endpoint;
 use super::outbox::Packet;

@@ -20,7 +20,7 @@ use crate::wire::frame::Frame;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-/// A peer without streams and traffic is forgotten after this long (data-plane section 7.3).
+/// A peer without streams and traffic is forgotten after this long.
 const FORGET_AFTER: Duration = Duration::from_secs(300);
 
 /// One peer.
@@ -390,7 +390,7 @@ impl Endpoint {
         self.send_raw(via, to, bytes);
     }
 
-    /// Three PILP open this side's NAT toward `route` (data-plane section 3.4).
+    /// Three PILP open this side's NAT toward `route` (PP-FRAME-11).
     pub(super) fn send_punches(&mut self, route: Route) {
         let Some((via, to, 0)) = destination(route, &self.config.beacons) else { return };
         let mut bytes = [0; 8];

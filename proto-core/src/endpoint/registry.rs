@@ -45,7 +45,7 @@ pub(super) fn client(config: &Config, identity: &Arc<Identity>, rng: Rng) -> Cli
 }
 
 impl Endpoint {
-    /// Sends a signed request of control-plane section 1.4; the answer is `Completed` with `Registry`, `RegistryError`,
+    /// Sends a signed request (PP-REG-16); the answer is `Completed` with `Registry`, `RegistryError`,
     /// `RegistryUnavailable` or `Timeout`.
     pub fn registry_request(&mut self, now: Timestamp, request: Request) -> RequestId {
         self.record(now, || Command::Registry(request.clone()).into());
@@ -268,7 +268,7 @@ impl Endpoint {
         self.registry.set_endpoint(self.now, endpoint, &lan);
     }
 
-    /// Peers must hear from the new place; paths are proven again (data-plane section 4.7).
+    /// Peers must hear from the new place; paths are proven again (PP-NAT-6).
     pub(super) fn own_endpoint_changed(&mut self) {
         let now = self.now;
         for node in self.peers.keys().copied().collect::<Vec<_>>() {

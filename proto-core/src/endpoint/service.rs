@@ -85,7 +85,7 @@ impl Endpoint {
 
     /// No more writes. What was written is delivered, then the peer sees the end; [`Event::Finished`] tells when it was acknowledged.
     ///
-    /// Pilot has no half-close: a peer that has seen the end sends nothing more (data-plane section 6.1).
+    /// Pilot has no half-close: a peer that has seen the end sends nothing more (PP-SES-15).
     ///
     /// # Errors
     /// The stream is gone.
@@ -246,7 +246,7 @@ impl Endpoint {
         }
     }
 
-    /// Port 444: one JSON object, then the end (control-plane section 3).
+    /// Port 444: one JSON object, then the end (PP-TRUST-2).
     fn receive_trust_message(&mut self, id: StreamId) {
         let now = self.now;
         let Some(stream) = self.streams.get_mut(id) else { return };

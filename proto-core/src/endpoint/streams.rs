@@ -11,7 +11,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::collections::btree_map::{BTreeMap, Entry};
 
-/// First ephemeral port (data-plane section 1.4).
+/// First ephemeral port (PP-PORT-1).
 const FIRST_EPHEMERAL: u16 = 49_152;
 /// A 4-tuple of a dial is not used again toward the same peer this long: the reference answers it from its TIME_WAIT.
 const TUPLE_REST: Duration = Duration::from_secs(60);
@@ -59,7 +59,7 @@ impl Stream {
     }
 }
 
-/// What a stream is found by: local port and full remote address (data-plane section 6.1).
+/// What a stream is found by: local port and full remote address (PP-SES-1).
 //= spec/session.md#pp-ses-1
 //# A connection is found by the local port, the full remote address and the remote port.
 type Tuple = (u16, SocketAddress);

@@ -1,4 +1,4 @@
-//! How the beacons see our socket, kept current (data-plane sections 8.1 and 8.3).
+//! How the beacons see our socket, kept current (PP-NAT-1 to PP-NAT-6).
 //!
 //! Decides when to ask which beacon address and when an answer means that our endpoint moved. Refuses to know the registry
 //! and the peers: whoever owns it tells both.

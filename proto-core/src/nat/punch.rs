@@ -1,4 +1,4 @@
-//! Whether a beacon's punch command (0x04) is obeyed (data-plane section 8.3).
+//! Whether a beacon's punch command (0x04) is obeyed (PP-NAT-7, PP-NAT-8).
 //!
 //! Decides by source, rate and kind of target. Refuses to know which peer it is for: obeying means three small frames to the target.
 

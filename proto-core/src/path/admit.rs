@@ -1,4 +1,4 @@
-//! Which of a peer's addresses can be reached from where we are (data-plane section 8.4).
+//! Which of a peer's addresses can be reached from where we are (PP-NAT-11).
 //!
 //! Decides by comparing the two sides' networks. Refuses to try: an admitted address may still be dead.
 

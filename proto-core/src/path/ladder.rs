@@ -20,7 +20,7 @@ const DIRECT: [Duration; 3] = [ms(0), ms(250), ms(750)];
 //# After the direct attempts a dial tries three times through the relay, without being asked.
 const RELAY: [Duration; 3] = [ms(0), ms(750), ms(1750)];
 /// Start of the relay phase toward a peer not known to be ours: the April reference sends everything through the relay for ever after the
-/// first relayed frame (data-plane section 8.3), so a direct answer gets this long.
+/// first relayed frame (PP-RELAY-20), so a direct answer gets this long.
 //= spec/relay.md#pp-relay-20
 //# A peer of the published implementations is not sent anything through the relay during the first 1.5 seconds of a dial that has a
 //# direct address.
@@ -104,7 +104,7 @@ impl Ladder {
 const CHASE: [Duration; 7] = [ms(0), ms(200), ms(500), ms(1000), ms(2000), ms(4000), ms(8000)];
 /// The first of these attempts after which more is called for than trying what is known: 2 s.
 const ESCALATES_AT: usize = 4;
-/// Interval of further attempts toward a peer not known to be ours (data-plane section 10, rule 5).
+/// Interval of further attempts toward a peer not known to be ours (PP-DIAL-7).
 //= spec/strategy.md#pp-dial-7
 //# A relayed peer not known to be ours is tried directly again every 30 seconds while there is traffic.
 const CHASE_INTERVAL: Duration = Duration::from_secs(30);

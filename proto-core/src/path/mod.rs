@@ -3,7 +3,7 @@
 //! Decides which addresses are tried when, which of them is proven, and which one carries data. Refuses to know keys, packets and
 //! streams: it is told what arrived by which way and how much that proves, and asks for probes whose answers only the peer can give.
 //!
-//! The rules it keeps (data-plane sections 4.7, 8 and 10; `design/nat.md`):
+//! The rules it keeps (`spec/nat.md`, `spec/strategy.md`):
 //! - Only a proven way carries data. An address we chose ourselves may carry the first packets before it is proven.
 //! - An address neither proven nor chosen by us is sent at most three times the bytes it sent.
 //! - A proven direct way replaces the relay; among direct ways a better one must be better by a margin. The old one stays until then.
@@ -48,9 +48,9 @@ const EXCHANGE_ROUTES: usize = 3;
 const ATTEMPT_SPACING: Duration = Duration::from_millis(100);
 /// A proven way not heard of for this long may be gone (the shortest NAT timeout in the field), and a dial proves it again.
 const STALE_AFTER: Duration = Duration::from_secs(30);
-/// A registry answer is good for this long (data-plane section 9).
+/// A registry answer is good for this long (PP-DIAL-6).
 const RESOLVE_FRESH: Duration = Duration::from_secs(60);
-/// A peer without application traffic for this long is not maintained (data-plane section 7.3).
+/// A peer without application traffic for this long is not maintained (PP-KA-6).
 const IDLE_AFTER: Duration = Duration::from_secs(120);
 /// Sends within this after application traffic count as such, and are watched for an answer.
 const IN_USE: Duration = Duration::from_secs(1);

@@ -47,7 +47,7 @@ impl Route {
 pub enum Proof {
     /// Nothing: PILP, a PILA not verified, anything that failed to open.
     Unproven,
-    /// A PILA with the peer's valid signature. It may be a replay from anywhere (data-plane section 13, number 1).
+    /// A PILA with the peer's valid signature. It may be a replay from anywhere (PP-KEX-14).
     Signed,
     /// A PILS that opened and was no replay. Somebody may still have carried it to us from elsewhere.
     Fresh,

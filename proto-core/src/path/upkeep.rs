@@ -7,7 +7,7 @@ use super::{ATTEMPT_SPACING, IDLE_AFTER, PROBE_BYTES, PathSet, Route, Task};
 use crate::time::Timestamp;
 use core::time::Duration;
 
-/// Beacons answer one punch request a second and source (data-plane section 8.2). The ladder, whose steps are few, does not wait for it.
+/// Beacons answer one punch request a second and source (PP-RATE-9). The ladder, whose steps are few, does not wait for it.
 const PUNCH_SPACING: Duration = Duration::from_millis(900);
 
 /// A peer that is silent again and again is looked for at the registry at most this often.
@@ -53,7 +53,7 @@ impl PathSet {
         while let Some(step) = self.ladder.as_mut().and_then(|l| l.take_due(now)) {
             match step {
                 Step::Direct(number) => self.climb_directly(now, number),
-                // Who answered directly with a signature earns one more direct send, before the relay may spoil it (data-plane section 8.3).
+                // Who answered directly with a signature earns one more direct send, before the relay may spoil it (PP-RELAY-20).
                 Step::Relay(0) if !self.ours && self.answered_directly(now) => self.attempt_all_direct(now),
                 Step::Relay(_) => self.attempt(now, Route::Relay),
                 Step::Exhausted => self.give_up(now),
@@ -65,7 +65,7 @@ impl PathSet {
         if !self.direct_allowed() {
             return;
         }
-        // A neighbour needs no punch (data-plane section 10, rule 1); if it is silent the next step asks for one.
+        // A neighbour needs no punch (PP-NAT-10); if it is silent the next step asks for one.
         //= spec/nat.md#pp-nat-10
         //# Hole punching is asked for at the beacon before and with the direct sends of a dial, unless the peer is a neighbour.
         if number > 0 || !self.has_neighbour() {

@@ -1,4 +1,4 @@
-//! Decides which string each registry request signs (control-plane section 1.3); client and server share it.
+//! Decides which string each registry request signs (PP-REG-16); client and server share it.
 //! Refuses to know keys, signatures and the rest of a request.
 //!
 //! The strings are the reference's, flaws included: they carry no time and mostly no value, so a server must not
@@ -36,7 +36,7 @@ pub fn poll_handshakes(node: NodeId) -> String {
     format!("poll_handshakes:{node}")
 }
 
-/// `from` asks `to` for trust. The same string signs every message on port 444 (control-plane section 3).
+/// `from` asks `to` for trust. The same string signs every message on port 444 (PP-TRUST-3).
 #[must_use]
 pub fn request_handshake(from: NodeId, to: NodeId) -> String {
     crate::wire::trust::signed_string(from, to)

@@ -1,5 +1,5 @@
 //! Decides where one registry message ends and the next begins: `u32 length` and a JSON object of that length.
-//! Refuses to know what a message means, and who is on the other end (control-plane section 1.1).
+//! Refuses to know what a message means, and who is on the other end (PP-REG-1).
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use core::fmt;
@@ -79,7 +79,7 @@ impl FrameDecoder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
     /// The declared length, bytes, is above the limit. `0x5049_4C54` is the preamble of the reference's binary
-    /// protocol (control-plane section 1.9).
+    /// protocol (PP-REG-31).
     TooLarge(u32),
     /// The message is not a JSON object.
     NotAnObject,

@@ -1,4 +1,4 @@
-//! Decides what a registry reply says (control-plane sections 1.2 and 1.4). Refuses to act on it.
+//! Decides what a registry reply says (PP-REG-4). Refuses to act on it.
 //!
 //! Keys that are not known are ignored, so are values of the wrong type in optional keys; numbers that cannot be
 //! what they claim make the whole reply invalid. A registry is not trusted to be well-behaved: lists are cut.

@@ -1,4 +1,4 @@
-//! Decides how each request of ours is written and signed (control-plane sections 1.3 and 1.4).
+//! Decides how each request of ours is written and signed (PP-REG-16).
 //! Refuses to know when it is sent and what its answer means.
 
 use super::challenge;

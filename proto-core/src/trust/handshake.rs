@@ -12,7 +12,7 @@ use crate::wire::{TrustKind, TrustMessage};
 use bytes::Bytes;
 use core::fmt;
 
-/// Oldest and most future message that counts, in seconds (control-plane section 3).
+/// Oldest and most future message that counts, in seconds (PP-TRUST-5).
 const MAX_AGE: u64 = 5 * 60;
 const MAX_FUTURE: u64 = 30;
 

@@ -1,5 +1,5 @@
 //! Decides whom this node trusts: requests, approvals, refusals and revocations, made directly on port 444 or relayed
-//! by the registry (control-plane section 3). Refuses to know streams, tunnels and registry connections: it says what
+//! by the registry (`spec/trust.md`). Refuses to know streams, tunnels and registry connections: it says what
 //! to send to whom, and is told what came from whom.
 //!
 //! A request of this node goes through the registry at once: a private node drops the SYN of a stranger to port 444

@@ -1,4 +1,4 @@
-//! Decides what a request for trust leads to (control-plane section 3). Refuses to know how it arrived and how it is
+//! Decides what a request for trust leads to (PP-TRUST-9, PP-TRUST-10). Refuses to know how it arrived and how it is
 //! carried out. There are three ways to be trusted without a person's word, and no list from elsewhere is a fourth.
 
 /// What is known about the node that asks.

@@ -1,4 +1,4 @@
-//! Decides how trust is written down: the reference's `trust.json` (control-plane sections 3 and 7), with this node's
+//! Decides how trust is written down: the reference's `trust.json`, with this node's
 //! own unanswered requests added. Refuses to know files.
 
 use super::store::{Outgoing, Pending, Source, Store, Trusted};

@@ -1,7 +1,7 @@
 //! A session that a key exchange offered but no frame has proved. Decides when it is asked for proof and what its silence means; refuses to know keys.
 //!
 //! A PILA carries no freshness: it can be an old one, replayed. So a new key replaces a working one only after a frame sealed under it arrived
-//! (data-plane section 4.7, receiving PILA, rule 4).
+//! (PP-KEX-16, PP-KEX-17).
 
 use super::session::SessionId;
 use crate::time::Timestamp;

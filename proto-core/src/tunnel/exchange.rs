@@ -16,9 +16,9 @@ pub const EXCHANGE_SCHEDULE: [Duration; 5] = [
 ];
 /// When an unanswered exchange has failed, after it was started: a second after the last send, and within a dial.
 pub const EXCHANGE_GIVE_UP: Duration = Duration::from_millis(4750);
-/// Between frames asking a peer we cannot understand for its key (data-plane section 4.7, receiving PILS).
+/// Between frames asking a peer we cannot understand for its key (PP-KEX-23, PP-KEX-24).
 pub const NUDGE_INTERVAL: Duration = Duration::from_secs(3);
-/// Between answers to repeated exchanges (data-plane section 4.7, receiving PILA).
+/// Between answers to repeated exchanges (PP-KEX-15).
 const DUPLICATE_REPLY_INTERVAL: Duration = Duration::from_secs(1);
 /// A peer whose frames opened this recently has our key and needs no answer to a repeated exchange.
 const DUPLICATE_REPLY_SILENCE: Duration = Duration::from_secs(6);
@@ -27,7 +27,7 @@ const DUPLICATE_REPLY_QUIET: Duration = Duration::from_millis(200);
 /// Between answers to exchanges with new keys.
 const NEW_KEY_REPLY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long frames may go unanswered before the peer is told our key again: the April reference stays silent when it has none (data-plane section 4.4).
+/// How long frames may go unanswered before the peer is told our key again: the April reference stays silent when it has none (D-15).
 pub(super) const DEAF_AFTER: Duration = Duration::from_millis(1500);
 /// Between such tellings; one-way traffic is legal, and each makes the April reference draw a new prefix.
 const DEAF_INTERVAL: Duration = Duration::from_secs(15);

@@ -1,4 +1,4 @@
-//! One peer's keys: exchanging them, sealing and opening packets, replacing them (data-plane section 4.7).
+//! One peer's keys: exchanging them, sealing and opening packets, replacing them (`spec/exchange.md`, `spec/nonces.md`).
 //!
 //! Decides which key is sent under and which received frames are authentic and fresh. Refuses to know sockets, paths, streams and the registry: it is handed
 //! bytes and the peer's identity key, and answers with [`Action`]s.
@@ -62,7 +62,7 @@ pub struct Tunnel {
     rotate: bool,
     /// Not before this time another rekey.
     rekey_not_before: Timestamp,
-    /// Frames sealed for this peer. Never restarts: a peer that moves its window before authenticating would refuse us (data-plane section 4.6).
+    /// Frames sealed for this peer. Never restarts: a peer that moves its window before authenticating would refuse us (PP-NONCE-3).
     counter: u64,
     /// Sessions and proofs so far.
     ordinal: u64,

@@ -10,7 +10,7 @@ use crate::wire::frame::TAG_LEN;
 use crate::wire::{Header, Protocol, SecureHeader};
 use core::time::Duration;
 
-/// Frames in a row that no key opens, after which the peer is asked for its key (data-plane section 4.7, receiving PILS).
+/// Frames in a row that no key opens, after which the peer is asked for its key (PP-KEX-24).
 const FAILURES_BEFORE_NUDGE: u32 = 5;
 /// How long the newer of two proven sessions must be silent before frames of the older one lead back to it. The two ends wait differently long, so that they
 /// cannot swap sessions for ever.
@@ -109,7 +109,7 @@ impl Tunnel {
         Ok(id)
     }
 
-    /// A fresh frame arrived under `id`: send under the key that most recently proved itself (data-plane section 4.7).
+    /// A fresh frame arrived under `id`: send under the key that most recently proved itself (D-14).
     fn proved(&mut self, id: SessionId) {
         self.waiting_since = None;
         let own = self.own.as_ref().map(|own| own.public);

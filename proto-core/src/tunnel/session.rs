@@ -13,7 +13,7 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub(super) u64);
 
-/// The pair of X25519 public keys that a session is (data-plane section 4.7.0).
+/// The pair of X25519 public keys that a session is (PP-KEX-19).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct KeyPairing {
     pub(super) own: [u8; 32],

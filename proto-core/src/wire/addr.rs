@@ -1,4 +1,4 @@
-//! Virtual addresses: 48 bits, `network u16 | node u32` (data-plane section 1).
+//! Virtual addresses: 48 bits, `network u16 | node u32` (PP-ADDR-1).
 
 use crate::ids::{NetworkId, NodeId};
 use core::fmt;

@@ -1,4 +1,4 @@
-//! Messages to and from a beacon: one type byte and a body (data-plane section 8.1). Knows layouts only; who may send what, and how often, is decided elsewhere.
+//! Messages to and from a beacon: one type byte and a body (`spec/wire.md`). Knows layouts only; who may send what, and how often, is decided elsewhere.
 
 use super::bytes::{Reader, Writer};
 use super::{EmitError, ParseError};

@@ -78,7 +78,7 @@ impl Reach {
     }
 }
 
-/// Both lie in one /24 (IPv4) or /64 (IPv6) network (data-plane section 8.4).
+/// Both lie in one /24 (IPv4) or /64 (IPv6) network (PP-NAT-11).
 #[must_use]
 pub fn same_network(a: IpAddr, b: IpAddr) -> bool {
     match (a.to_canonical(), b.to_canonical()) {

@@ -1,4 +1,4 @@
-//! The text messages that open a WebSocket to a beacon where UDP is blocked (data-plane section 12). After them every binary message is one beacon message.
+//! The text messages that open a WebSocket to a beacon where UDP is blocked. After them every binary message is one beacon message.
 
 use super::ParseError;
 use crate::ids::NodeId;

@@ -1,4 +1,4 @@
-//! What one received UDP datagram is (data-plane section 3.1). Decides by the first byte alone; who may send what is not its subject.
+//! What one received UDP datagram is (PP-FRAME-2). Decides by the first byte alone; who may send what is not its subject.
 
 /// First bytes below this belong to beacon messages, the others to frames.
 pub const FRAME_FIRST_BYTE: u8 = 0x10;

@@ -1,4 +1,4 @@
-//! Tunnel frames: a four-byte magic and a body (data-plane section 3). Knows the layouts, not the keys, and does not judge senders.
+//! Tunnel frames: a four-byte magic and a body (`spec/frames.md`). Knows the layouts, not the keys, and does not judge senders.
 //!
 //! The fragments (PILF) of one development line of the reference are recognised and refused with [`ParseError::Unsupported`]: their header is not authenticated,
 //! both ends would have to know them, and nothing released sends them.

@@ -1,4 +1,4 @@
-//! The 34-byte packet header and its checksum (data-plane section 2).
+//! The 34-byte packet header and its checksum (PP-PKT-1).
 //!
 //! Decides nothing about flags or ports: every combination is a header, and the session layer says what it means.
 

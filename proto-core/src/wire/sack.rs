@@ -1,4 +1,4 @@
-//! Selective acknowledgements, carried as the payload of an ACK (data-plane section 6.5; the idea is RFC 2018).
+//! Selective acknowledgements, carried as the payload of an ACK (PP-SACK-2; the idea is RFC 2018).
 //!
 //! The encoding is in band: user data can look the same. This module says what looks like one and what is exactly one; whether the blocks are plausible for a
 //! connection is for the session layer to check, which alone knows what was sent.

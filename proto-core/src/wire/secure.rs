@@ -1,4 +1,4 @@
-//! The byte layouts of the secure channel on port 443 (data-plane section 11): hello, sealed frames, the optional authentication. No keys and no order here.
+//! The byte layouts of the secure channel on port 443 (PP-CHAN-1, PP-CHAN-3): hello, sealed frames, the optional authentication. No keys and no order here.
 
 use super::bytes::{Reader, Writer};
 use super::{EmitError, ParseError};

@@ -1,4 +1,4 @@
-//! Trust messages: one JSON object on a stream to port 444 (control-plane section 3). Knows the seven fields, not what trust is.
+//! Trust messages: one JSON object on a stream to port 444 (PP-TRUST-2). Knows the seven fields, not what trust is.
 
 use super::{EmitError, ParseError, base64};
 use crate::ids::NodeId;

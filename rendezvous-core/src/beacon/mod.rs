@@ -1,5 +1,5 @@
 //! The beacon: tells nodes how the world sees them, makes two nodes punch toward each other, and passes frames on
-//! between nodes that cannot (control-plane section 2, data-plane section 8).
+//! between nodes that cannot (`spec/relay.md`).
 //!
 //! Decides which datagram goes where. Refuses to know what a frame holds, and asks a [`Directory`] who may find whom.
 

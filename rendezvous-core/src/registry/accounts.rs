@@ -1,5 +1,5 @@
 //! Key dates, and what is left of scores and tasks: both were removed from the reference after 1.9.1, whose daemons
-//! still ask (control-plane section 1.4).
+//! still ask (PP-REG-10).
 
 use super::call::{Call, Fields, fields};
 use super::refusal::{Handled, Refusal};

@@ -1,4 +1,4 @@
-//! Which beacons exist, as they announce themselves (control-plane section 2).
+//! Which beacons exist, as they announce themselves (PP-REG-25).
 
 use super::call::{Call, Fields, fields};
 use super::refusal::{Handled, Refusal};

@@ -1,4 +1,4 @@
-//! Who and where somebody is, as far as the asker may know (control-plane section 1.4, privacy rules).
+//! Who and where somebody is, as far as the asker may know (PP-PRIV-4 to PP-PRIV-8).
 
 use super::Registry;
 use super::call::{Call, Fields, fields};

@@ -1,5 +1,5 @@
 //! The messages of the reference's enterprise edition. Their authorisation is checked first, so that the answer is the
-//! documented one; then they are refused (control-plane sections 1.7 and 1.8).
+//! documented one; then they are refused (PP-REG-29).
 
 use super::call::{Call, Fields, fields};
 use super::refusal::{Handled, Refusal};

@@ -1,4 +1,4 @@
-//! Handshakes relayed between nodes that cannot reach each other yet (control-plane section 1.6).
+//! Handshakes relayed between nodes that cannot reach each other yet (PP-REG-21, PP-TRUST-16).
 
 use super::call::{Call, Fields, fields};
 use super::change::{Change, Letter};

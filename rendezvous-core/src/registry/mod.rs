@@ -242,7 +242,7 @@ impl Outcome {
 }
 
 /// The reply to a connection that opens with the preamble of the reference's binary protocol: that protocol's error
-/// frame. The connection is to be closed behind it (control-plane section 1.9).
+/// frame. The connection is to be closed behind it (PP-REG-31).
 #[must_use]
 pub fn binary_protocol_refusal() -> Vec<u8> {
     const ERROR: u8 = 0xFF;

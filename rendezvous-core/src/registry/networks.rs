@@ -1,4 +1,4 @@
-//! Networks that may be joined by anybody or by token (control-plane section 1.7). Network 0, the backbone, always exists.
+//! Networks that may be joined by anybody or by token (PP-REG-23, PP-REG-24). Network 0, the backbone, always exists.
 
 use super::call::{Call, Fields, fields};
 use super::change::{Change, JoinRule, NetworkRecord, Role};

@@ -1,4 +1,4 @@
-//! What owners tell the members of their networks: expression policies and tags (control-plane sections 1.7 and 9). The registry keeps
+//! What owners tell the members of their networks: expression policies and tags. The registry keeps
 //! both and understands neither; daemons do.
 
 use super::call::{Call, Fields, fields};

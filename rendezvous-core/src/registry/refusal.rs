@@ -1,5 +1,5 @@
 //! The texts a refused request is answered with. Clients act on some of them, so the wording is protocol
-//! (control-plane section 1.2 and appendix B).
+//! (PP-REG-4).
 
 use core::fmt::Display;
 use proto_core::{NetworkId, NodeId};

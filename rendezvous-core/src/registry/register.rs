@@ -1,4 +1,4 @@
-//! Registration, signs of life, key rotation and farewell (control-plane section 1.5).
+//! Registration, signs of life, key rotation and farewell (PP-REG-7 to PP-REG-14).
 
 use super::call::{Call, Fields, fields};
 use super::change::{Change, NodeRecord};

@@ -1,4 +1,4 @@
-//! Reads a request's fields. A field of the wrong type counts as absent, as in the reference (control-plane section 1.2).
+//! Reads a request's fields. A field of the wrong type counts as absent, as in the reference.
 
 use super::refusal::{Handled, Refusal};
 use proto_core::crypto::PublicKey;

@@ -1,4 +1,4 @@
-//! What a node says about itself: name, visibility, tags (control-plane section 1.4).
+//! What a node says about itself: name, visibility, tags (PP-REG-17 to PP-REG-19).
 
 use super::call::{Call, Fields, fields};
 use super::change::Change;

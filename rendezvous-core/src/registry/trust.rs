@@ -1,4 +1,4 @@
-//! Who trusts whom. A node can only speak for its own half; a pair needs both (control-plane section 1.6).
+//! Who trusts whom. A node can only speak for its own half; a pair needs both (PP-REG-20).
 
 use super::call::{Call, Fields, fields};
 use super::change::Change;

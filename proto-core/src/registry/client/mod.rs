@@ -1,5 +1,5 @@
 //! Decides what a registered agent says to its registry and in which order: one request at a time on one connection,
-//! registration first, then what the caller asks, then housekeeping (control-plane sections 1.4, 1.5, 1.14).
+//! registration first, then what the caller asks, then housekeeping (PP-REG-12 to PP-REG-15).
 //! Refuses to know what replies to the caller's own requests mean, who is trusted, and how the connection is made.
 
 mod clock;
@@ -33,7 +33,7 @@ use schedule::Schedule;
 
 pub use queue::{QueueFull, Ticket};
 
-/// Heartbeats refused in a row before the node registers again (control-plane section 1.2).
+/// Heartbeats refused in a row before the node registers again (PP-REG-15).
 //= spec/registry.md#pp-reg-15
 //# A client registers again after three refused heartbeats in a row.
 const HEARTBEAT_FAILURES: u32 = 3;

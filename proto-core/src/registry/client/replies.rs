@@ -160,7 +160,7 @@ impl Client {
     }
 }
 
-/// The registry lost this node, by the wording of control-plane appendix B.
+/// The registry lost this node, by the wording of PP-REG-12.
 fn is_forgotten(own: NodeId, text: &str) -> bool {
     text.contains(&format!("node {own}: node not found"))
         || text.contains(&format!("requester node {own} is not registered"))

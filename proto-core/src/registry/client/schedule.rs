@@ -1,16 +1,16 @@
-//! Decides when a registered node sends its heartbeat and collects its handshake inbox (control-plane sections 2, 3).
+//! Decides when a registered node sends its heartbeat and collects its handshake inbox (PP-REG-13, PP-TRUST-17).
 //! Refuses to know how that is done.
 
 use crate::rng::Rng;
 use crate::time::Timestamp;
 use core::time::Duration;
 
-/// Least time between two polls asked for by notifications (control-plane section 2, 0A).
+/// Least time between two polls asked for by notifications (PP-RELAY-17).
 const NOTIFIED_SPACING: Duration = Duration::from_secs(2);
-/// Notifications honoured at once, and the time that earns another (control-plane section 2, 0A).
+/// Notifications honoured at once, and the time that earns another (PP-RELAY-17).
 const NOTIFY_BURST: u32 = 3;
 const NOTIFY_REFILL: Duration = Duration::from_secs(5);
-/// While an answer to an own request is expected: this often, this long (control-plane section 3).
+/// While an answer to an own request is expected: this often, this long (PP-TRUST-17).
 const FAST_POLL_INTERVAL: Duration = Duration::from_secs(2);
 const FAST_POLL_SPAN: Duration = Duration::from_secs(120);
 
