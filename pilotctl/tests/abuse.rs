@@ -320,7 +320,7 @@ fn noise_at_the_local_socket_disturbs_no_other_client() {
 }
 
 /// Every command with arguments of noise, connection numbers of other clients among them; but for those that a user
-/// may use to change this very agent.
+/// may use to change this very agent, and for closing, which any program may do to any connection (PP-IPC-16).
 fn commands(mut stream: impl Write, noise: &mut Noise) {
     let changing = [
         command::SET_HOSTNAME,
@@ -329,6 +329,7 @@ fn commands(mut stream: impl Write, noise: &mut Noise) {
         command::ROTATE_KEY,
         command::HANDSHAKE,
         command::SET_TAGS,
+        command::CLOSE,
     ];
     for _ in 0..50 {
         // The last sixteen are the extensions.

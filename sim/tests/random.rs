@@ -45,6 +45,14 @@ fn one_seed() {
     }
 }
 
+/// Each found a defect of the core in a `soak`.
+#[test]
+fn seeds_that_soak_found() {
+    for seed in [30_119_425_839_465_017, 2_026_119_153] {
+        judge(seed).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+}
+
 #[test]
 fn the_same_bytes_give_the_same_packets() {
     for seed in [3, 17, 40] {

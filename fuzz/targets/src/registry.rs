@@ -15,7 +15,7 @@ use std::net::IpAddr;
 
 const WALL: u64 = 1_795_000_000;
 const MOST_STEPS: usize = 100;
-const KINDS: [&str; 28] = [
+const KINDS: [&str; 31] = [
     "register",
     "lookup",
     "resolve",
@@ -44,8 +44,11 @@ const KINDS: [&str; 28] = [
     "beacon_register",
     "beacon_list",
     "get_key_info",
+    "set_expr_policy",
+    "get_expr_policy",
+    "set_member_tags",
 ];
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 19] = [
     "hostname",
     "tags",
     "public",
@@ -62,6 +65,9 @@ const FIELDS: [&str; 16] = [
     "justification",
     "listen_addr",
     "join_rule",
+    "token",
+    "rules",
+    "expr_policy",
 ];
 
 fn agents() -> [Identity; 3] {

@@ -270,7 +270,8 @@ impl Endpoint {
         if self.consents_to_plaintext(node) {
             self.speak_plainly(node);
         }
-        let routes = self.peers.get_mut(&node).map(|peer| peer.path.exchange_routes(now)).unwrap_or_default();
+        let routes = self.peers.get_mut(&node).map(|peer| peer.path.exchange_routes(now, peer.tunnel.is_established()));
+        let routes = routes.unwrap_or_default();
         for route in routes {
             self.send_exchange(node, route);
         }

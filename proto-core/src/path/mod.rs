@@ -266,13 +266,13 @@ impl PathSet {
     }
 
     /// Up to 3 ways that a PILA of our own accord takes now. (An answer to a PILA goes where that came from, after [`Self::handle_frame`].)
-    /// A way that [`PathAction::Probe`] reached for within the last 100 ms is left out.
-    pub fn exchange_routes(&mut self, now: Timestamp) -> Vec<Route> {
+    /// Without a session a way that [`PathAction::Probe`] reached for within the last 100 ms is left out: it got a PILA then.
+    pub fn exchange_routes(&mut self, now: Timestamp, has_session: bool) -> Vec<Route> {
         let mut routes = self.exchange_candidates(now);
+        let spacing = if has_session { Duration::ZERO } else { ATTEMPT_SPACING };
         routes.retain(|&route| {
-            let recent =
-                self.ways.find(route).is_some_and(|w| w.attempted_within(now, ATTEMPT_SPACING) || w.is_exhausted());
-            !recent && self.may_send(route, PROBE_BYTES)
+            let spent = |w: &way::Way| w.attempted_within(now, spacing) || w.is_exhausted();
+            !self.ways.find(route).is_some_and(spent) && self.may_send(route, PROBE_BYTES)
         });
         routes.truncate(EXCHANGE_ROUTES);
         for &route in &routes {
