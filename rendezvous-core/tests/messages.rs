@@ -127,7 +127,8 @@ fn networks(table: &mut Table) {
     let join = json!({"type": "join_network", "node_id": 2, "network_id": 1, "token": "s3cret"});
     assert_eq!(table.signed(2, join, "address network_id rules")["rules"], json!({"links": 3}));
     let list = table.answers(&json!({"type": "list_networks"}), "networks");
-    let backbone = json!({"id": 0, "name": "backbone", "join_rule": "open", "enterprise": false, "created": 0});
+    let backbone =
+        json!({"id": 0, "name": "backbone", "join_rule": "open", "enterprise": false, "created": 0, "members": 0});
     assert_eq!(list["networks"][0], backbone, "how many members there are is for administrators");
     assert_eq!(list["networks"][1]["rules"], json!({"links": 3}));
     let counted = table.ask(&json!({"type": "list_networks", "admin_token": ADMIN}));

@@ -154,13 +154,11 @@ pub(super) fn leave(call: &mut Call<'_>) -> Handled<Fields> {
 pub(super) fn list(call: &mut Call<'_>) -> Handled<Fields> {
     let admin = call.is_admin();
     let describe = |id: NetworkId, name: &str, rule: &str, created: u64, members: usize| {
-        let mut row = fields(json!({
-            "id": id.0, "name": name, "join_rule": rule, "enterprise": false, "created": created,
-        }));
-        if admin {
-            row.insert("members".to_owned(), members.into());
-        }
-        row
+        // The older command line shows the field to everybody, so it is there for everybody.
+        let members = if admin { members } else { 0 };
+        fields(json!({
+            "id": id.0, "name": name, "join_rule": rule, "enterprise": false, "created": created, "members": members,
+        }))
     };
     let mut networks = vec![describe(NetworkId::BACKBONE, "backbone", "open", 0, call.state().key_count())];
     networks.extend(call.state().networks().map(|network| {
