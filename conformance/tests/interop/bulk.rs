@@ -20,7 +20,8 @@ const THEIRS_DIALS: &str = "theirs dials";
 pub(crate) fn cases(versions: &[String]) -> Vec<Case> {
     let all = |version: &String| {
         let version = version.as_str();
-        let mut cases = vec![loads::one_stream(version), loads::many_streams(version), unread::case(version)];
+        let mut cases = vec![loads::one_stream(version), loads::many_streams(version)];
+        cases.extend([unread::case(version), unread::others(version), unread::two_of_theirs(version)]);
         cases.extend([paths::punched(version), paths::relayed(version), paths::lossy(version)]);
         cases.push(restart::case(version));
         cases

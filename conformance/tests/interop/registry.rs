@@ -21,6 +21,7 @@ const SECTION: &str = "registry";
 pub(crate) fn cases(versions: &[String]) -> Vec<Case> {
     let pairs = || versions.iter().flat_map(|a| versions.iter().map(move |b| (a.clone(), b.clone())));
     let mut cases: Vec<Case> = pairs().map(|(a, b)| life::case(a, b)).collect();
+    cases.extend(pairs().map(|(a, b)| life::mutual(a, b)));
     cases.extend(pairs().map(|(a, b)| restart::case(a, b)));
     cases.extend(pairs().map(|(a, b)| guards::tls(a, b)));
     cases.extend(

@@ -50,6 +50,15 @@ impl End {
         (dialled, accept(&mut listener).await)
     }
 
+    /// How many bytes of its stream to this port have been acknowledged; this end must be ours.
+    pub(super) async fn acknowledged(&self, port: u16) -> u64 {
+        let info = self.driver.info().await.unwrap();
+        let streams = info["conn_list"].as_array().unwrap();
+        let stream = streams.iter().find(|stream| stream["remote_port"] == port).unwrap();
+        let number = |name: &str| stream[name].as_u64().unwrap();
+        number("bytes_sent") - number("in_flight")
+    }
+
     /// Whether this end, which must be ours, reaches `peer` through the relay.
     pub(super) async fn relays(&self, peer: &Self) -> bool {
         let info = self.driver.info().await.unwrap();
@@ -70,6 +79,21 @@ pub(super) async fn pour(from: &mut Conn, to: &mut Conn, length: usize, seed: u6
     let (sent, arrived) = tokio::join!(from.write_all(&bytes), take(to, length));
     sent.unwrap();
     assert!(arrived == bytes, "{length} bytes arrived, and they are others");
+}
+
+/// Reads until `expected` has arrived, or nothing more comes: how much of it came. What comes must be right.
+pub(super) async fn take_what_comes(from: &mut Conn, expected: &[u8]) -> usize {
+    let (mut block, mut done) = (vec![0; 1 << 16], 0);
+    while done < expected.len() {
+        match timeout(STANDSTILL, from.read(&mut block)).await {
+            Ok(Ok(read @ 1..)) => {
+                assert!(expected[done..].starts_with(&block[..read]), "after {done} bytes others arrive");
+                done += read;
+            }
+            Ok(Ok(_) | Err(_)) | Err(_) => break,
+        }
+    }
+    done
 }
 
 /// Reads so many bytes.

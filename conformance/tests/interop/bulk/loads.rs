@@ -24,8 +24,8 @@ const QUIET: (Duration, u64) = (Duration::from_secs(3), 60);
 /// Ours and theirs, and our rendezvous server. The order of fields is the order of the end.
 pub(super) struct World {
     pub(super) ours: Agent,
-    theirs: Reference,
-    _rendezvous: Rendezvous,
+    pub(super) theirs: Reference,
+    pub(super) rendezvous: Rendezvous,
     pub(super) network: Isolated,
 }
 
@@ -36,7 +36,7 @@ impl World {
         let ours = Agent::at("ours", &rendezvous, network.place(), &["--public"]);
         let theirs =
             Reference::start_with(equipment.kit(version), "theirs", network.place(), &rendezvous, &["-public"]);
-        Self { ours, theirs, _rendezvous: rendezvous, network }
+        Self { ours, theirs, rendezvous, network }
     }
 
     pub(super) async fn ends(&self) -> (End, End) {

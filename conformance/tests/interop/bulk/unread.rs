@@ -1,23 +1,34 @@
-//! A reader that does not read: nothing storms or grows, and everything arrives once it is read.
+//! A reader that does not read: nothing storms or grows, no other stream stops, and everything arrives once it is read.
 
-use super::ends::{End, run, take};
+use super::ends::{End, run, take, take_what_comes};
 use super::loads::World;
 use super::{SECTION, alone};
 use crate::case::{Case, is_newer};
+use crate::reference::Reference;
 use driver::Conn;
 use lab::agent::{Agent, PATIENCE};
 use lab::noise::Noise;
 use lab::traffic::Counter;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+/// The column of the direction.
+const THEIRS: &str = "theirs to theirs";
 /// Bytes of a stream that nobody reads at first: more than all windows, queues and sockets hold.
 const LENGTH: usize = 40_000_000;
 /// How long a pair is watched while nothing can move.
 const WATCHED: Duration = Duration::from_secs(3);
+/// What is read late.
+const GOES_ON: &str = "a stream that was not read goes on";
+/// More than is under way between their daemon and its user.
+const ON_THE_WAY: u64 = 256 << 10;
+/// How long it takes until everything is full, on a busy machine.
+const FILLING: Duration = Duration::from_secs(3);
+/// Longest an echo takes meanwhile, on a busy machine. A full queue of theirs would halt it for a second, again and again.
+const HALT: Duration = Duration::from_secs(2);
 /// What may pass then, both ways: questions whether there is room, and their answers.
 const PACKETS: u64 = 90;
 /// What our daemon may keep of it: two windows, and the chunks on their way through it.
@@ -25,14 +36,13 @@ const KEPT: u64 = 32 << 20;
 
 /// In both directions.
 pub(super) fn case(version: &str) -> Case {
-    let mut rows = vec![
+    let rows = [
         ("a stream that is not read: no storm, no growth", "ours to theirs"),
         ("a stream that is not read: no storm, no growth", "theirs to ours"),
-        ("a stream that was not read goes on", "theirs to ours"),
+        (GOES_ON, "ours to theirs"),
+        (GOES_ON, "theirs to ours"),
     ];
-    // 1.9.1 acknowledges on, but gives nothing more to a program that has not read for some seconds.
     let theirs_goes_on = is_newer(version);
-    rows.extend(theirs_goes_on.then_some(("a stream that was not read goes on", "ours to theirs")));
     let wanted = version.to_owned();
     Case::sharing(SECTION, "unread", &rows, version, move |equipment| {
         let _alone = alone();
@@ -45,10 +55,87 @@ pub(super) fn case(version: &str) -> Case {
                 if goes_on {
                     assert!(take(&mut far, LENGTH).await == bytes, "{port}: what arrives late is something else");
                     writing.await.unwrap().unwrap();
+                } else {
+                    let came = take_what_comes(&mut far, &bytes).await;
+                    // Asked over another socket: this one may be full.
+                    let acknowledged = world.ends().await.0.acknowledged(port).await;
+                    println!("{came} bytes came to a late reader at {wanted}, {acknowledged} are acknowledged");
+                    assert!(came < LENGTH, "it has been fixed");
+                    assert!(acknowledged > came as u64 + ON_THE_WAY, "theirs has {acknowledged}, its user {came}");
+                    writing.abort();
                 }
             }
         });
     })
+}
+
+/// One program's stream is not read, and another program's between the same daemons goes on.
+pub(super) fn others(version: &str) -> Case {
+    let feature = "a stream that is not read stops no other program's";
+    let rows = [(feature, "ours to theirs"), (feature, "theirs to ours")];
+    let wanted = version.to_owned();
+    Case::sharing(SECTION, "others", &rows, version, move |equipment| {
+        let _alone = alone();
+        let world = World::new(equipment, &wanted);
+        run(async {
+            let (ours, theirs) = world.ends().await;
+            // A socket is one queue each way for all that goes over it; another program has its own.
+            let (other_of_ours, other_of_theirs) = world.ends().await;
+            let pairs = [(&ours, &other_of_ours, &theirs), (&theirs, &other_of_theirs, &ours)];
+            for ((from, other, to), port) in pairs.into_iter().zip(5001..) {
+                let (mut near, unread) = from.connect(to, port).await;
+                let writing = tokio::spawn(async move { near.write_all(&vec![0; LENGTH]).await.map(|()| near) });
+                let mut echo = other.try_dial(to, 7).await.expect("a connection to the echo port");
+                let (mut worst, mut count, begun) = (Duration::ZERO, 0, Instant::now());
+                while begun.elapsed() < FILLING + WATCHED {
+                    let asked = Instant::now();
+                    timeout(PATIENCE, echo_once(&mut echo)).await.expect("the other program's stream goes on");
+                    (worst, count) = (worst.max(asked.elapsed()), count + 1);
+                    // Nearly all of the processors' time is for what must not stop it.
+                    sleep(Duration::from_millis(20)).await;
+                }
+                println!("{port}: {count} echoes beside it, the slowest after {worst:?}");
+                assert!(!writing.is_finished(), "{port}: all was taken though nobody reads");
+                assert!(worst <= HALT, "{port}: an echo took {worst:?}");
+                drop(unread);
+                writing.abort();
+            }
+        });
+    })
+}
+
+/// What two daemons of the reference make of it. The case fails when they do better.
+pub(super) fn two_of_theirs(version: &str) -> Case {
+    let wanted = version.to_owned();
+    let rows = [("a stream that is not read stops no other of its program", THEIRS), (GOES_ON, THEIRS)];
+    Case::sharing(SECTION, "two of theirs", &rows, version, move |equipment| {
+        let _alone = alone();
+        let World { ours: _, theirs: one, rendezvous, network } = World::new(equipment, &wanted);
+        let two = Reference::start_with(equipment.kit(&wanted), "two", network.place(), &rendezvous, &["-public"]);
+        let counter = Counter::new(network.place(), "meta l4proto udp");
+        run(async {
+            let from = End::new(&one.socket(), one.node()).await;
+            let to = End::new(&two.socket(), two.node()).await;
+            let (mut near, mut far) = from.connect(&to, 5000).await;
+            let mut echo = from.try_dial(&to, 7).await.expect("a connection to the echo port");
+            timeout(PATIENCE, echo_once(&mut echo)).await.expect("an echo before");
+            let bytes = Noise::new(4).bytes(LENGTH);
+            let sent = bytes.clone();
+            let writing = tokio::spawn(async move { near.write_all(&sent).await.map(|()| near) });
+            let _ = timeout(PATIENCE, still(&counter)).await;
+            let echoed = timeout(WATCHED, echo_once(&mut echo)).await;
+            assert!(echoed.is_err(), "it has been fixed: a program's other stream goes on");
+            let came = take_what_comes(&mut far, &bytes).await;
+            println!("two of {wanted}: {came} bytes of {LENGTH} came to a late reader");
+            assert!(came < LENGTH, "it has been fixed: a late reader gets all");
+            writing.abort();
+        });
+    })
+}
+
+async fn echo_once(echo: &mut Conn) {
+    echo.write_all(b"on").await.unwrap();
+    assert_eq!(take(echo, 2).await, b"on");
 }
 
 /// A stream on the way of which everything is full, and what is being sent on it.

@@ -52,6 +52,23 @@ pub(super) fn case(a: String, b: String) -> Case {
     })
 }
 
+/// Both ask, and nobody approves. Private ones, so that the registry carries both requests.
+pub(super) fn mutual(a: String, b: String) -> Case {
+    Case::new(SECTION, ("trust asked by both", "both"), &format!("{a} + {b}"), move |equipment| {
+        let pair = Pair::new(equipment, (&a, &b), &[]);
+        for (one, other) in pair.both_ways() {
+            one.ok(&["handshake", &other.id(), "both ask"]);
+        }
+        // Each learns of the other's request by itself, when it next looks.
+        for (one, other) in pair.both_ways() {
+            let other = other.node();
+            one.until(NEXT_LOOK, &["trust"], |data| data["trusted"][0]["node_id"] == other);
+        }
+        assert!(pair.stranger().trusted(pair.a.node(), pair.b.node()));
+        pair.pings_both_ways();
+    })
+}
+
 fn registers(pair: &Pair, versions: [&String; 2]) {
     for (one, version) in [&pair.a, &pair.b].into_iter().zip(versions) {
         let (info, seen) = (one.ok(&["info"]), pair.stranger().lookup(one.node()));
