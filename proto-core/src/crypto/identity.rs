@@ -123,7 +123,9 @@ mod tests {
     //# The text of a key is standard base64 with padding.
     #[test]
     fn rfc_8032_key_has_its_text_form() {
-        let identity = Identity::from_seed(hex!("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"));
+        let seed = hex!("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
+        let identity = Identity::from_seed(seed);
+        assert_eq!(*identity.seed(), seed);
         let text = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
         assert_eq!(identity.public().to_string(), text);
         assert_eq!(text.parse(), Ok(identity.public()));
@@ -142,5 +144,6 @@ mod tests {
         ] {
             assert_eq!(text.parse::<PublicKey>(), Err(KeyError), "{text}");
         }
+        assert!(KeyError.to_string().contains("base64"));
     }
 }

@@ -57,4 +57,10 @@ mod tests {
             hex!("cddb817500383058931b912ed913882f4a6f0facbe47dd907100dac3913a2dbf")
         );
     }
+
+    /// FIPS 180-4's example.
+    #[test]
+    fn sha256_is_that_of_the_standard() {
+        assert_eq!(sha256(b"abc"), hex!("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
+    }
 }

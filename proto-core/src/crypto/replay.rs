@@ -206,6 +206,34 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// The plain rule, kept as a list of everything ever accepted.
+        #[test]
+        fn window_answers_as_a_perfect_memory_would(steps in proptest::collection::vec(-300i64..300, 1..400)) {
+            let (mut window, mut seen, mut at) = (ReplayWindow::default(), BTreeSet::new(), 1000i64);
+            for step in steps {
+                // Mostly forward by little, so that what was just seen comes again inside the window.
+                at = (at + if step % 3 == 0 { step } else { step % 4 }).max(0);
+                let counter = at.cast_unsigned();
+                let highest = seen.last().copied().unwrap_or(0);
+                let fresh = !seen.contains(&counter) && (seen.is_empty() || counter + 256 > highest);
+                proptest::prop_assert_eq!(window.is_fresh(counter), fresh, "{} of {}", counter, highest);
+                proptest::prop_assert_eq!(window.accept(counter), fresh);
+                if fresh {
+                    seen.insert(counter);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_set_is_empty_until_its_first_frame() {
+        let mut set = ReplaySet::new();
+        assert!(set.is_empty());
+        set.accept(NoncePrefix([0; 4]), 0);
+        assert!(!set.is_empty());
+    }
+
     #[test]
     fn window_reaches_the_last_counter() {
         let mut window = ReplayWindow::default();

@@ -248,7 +248,7 @@ impl Endpoint {
         Some(Packet { node, route, session, header, payload: Bytes::copy_from_slice(&nonce.to_be_bytes()) })
     }
 
-    /// Empty, port 0 to port 0: keeps the NAT mapping (PP-DGRAM-7).
+    /// Empty, port 0 to port 0: keeps the NAT mapping (PP-KA-6).
     pub(super) fn send_keepalive(&mut self, node: NodeId, route: Route) {
         if let Some(header) = self.control_header(node, 0, 0) {
             self.send_packet(Packet { node, route: Some(route), session: None, header, payload: Bytes::new() });

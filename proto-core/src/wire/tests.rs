@@ -16,6 +16,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+mod bounds;
 mod portmap;
 mod tolerance;
 

@@ -1,5 +1,5 @@
 //! Key dates, and what is left of scores and tasks: both were removed from the reference after 1.9.1, whose daemons
-//! still ask (PP-REG-10).
+//! still ask (`spec/deviations.md`, D-39).
 
 use super::call::{Call, Fields, fields};
 use super::refusal::{Handled, Refusal};

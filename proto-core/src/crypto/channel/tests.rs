@@ -122,3 +122,40 @@ fn an_authentication_counts_once_and_only_near_its_time() {
     assert_eq!(verify(&auth(NOW, [1; 16]), &B_PUBLIC, NOW), Err(AuthError::Replayed));
     assert_eq!(verify(&auth(NOW, [2; 16]), &B_PUBLIC, NOW - 5), Ok(()));
 }
+
+/// Only what the clock check refuses anyway may be forgotten.
+#[test]
+fn a_nonce_is_remembered_for_an_hour() {
+    let identity = Identity::from_seed(B_SEED);
+    let mut verifier = AuthVerifier::default();
+    let mut at = |now| {
+        let auth = ChannelAuth::parse(&sign_auth(&identity, B_NODE, &B_PUBLIC, now, [1; 16])).unwrap();
+        verifier.verify(rust_crypto(), &auth, &B_PUBLIC, &identity.public(), now)
+    };
+    assert_eq!(at(NOW), Ok(()));
+    assert_eq!(at(NOW + AUTH_NONCE_SECONDS), Err(AuthError::Replayed));
+    assert_eq!(at(NOW + AUTH_NONCE_SECONDS + 1), Ok(()));
+    assert_eq!(at(NOW + AUTH_NONCE_SECONDS + 2), Err(AuthError::Replayed));
+}
+
+#[test]
+fn every_error_has_words_of_its_own() {
+    let mut words: Vec<String> =
+        [AuthError::Skew, AuthError::Signature, AuthError::Replayed].map(|error| error.to_string()).into();
+    words.extend(
+        [
+            ChannelError::LowOrderKey,
+            ChannelError::Malformed,
+            ChannelError::WrongRole,
+            ChannelError::OutOfOrder,
+            ChannelError::Forged,
+            ChannelError::TooLong,
+            ChannelError::Closed,
+        ]
+        .map(|error| error.to_string()),
+    );
+    assert!(words.iter().all(|text| text.len() > 10), "{words:?}");
+    words.sort();
+    words.dedup();
+    assert_eq!(words.len(), 10, "{words:?}");
+}

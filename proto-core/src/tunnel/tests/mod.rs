@@ -2,6 +2,7 @@
 
 mod interleaving;
 mod rekey;
+mod sessions;
 mod vectors;
 
 use super::*;
