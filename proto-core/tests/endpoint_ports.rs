@@ -71,6 +71,41 @@ fn ports_of_the_endpoint_are_not_the_hosts() {
     }
 }
 
+//= spec/ports.md#pp-port-12
+//= type=test
+//# A host can listen on every port from 2 to 65535 that the endpoint does not serve itself, whether well-known (below 1024), registered
+//# (1024 to 49151) or ephemeral.
+//= spec/ports.md#pp-port-13
+//= type=test
+//# Port 1, control, cannot be listened on.
+#[test]
+fn ranges_of_ports_give_no_privilege() {
+    let mut world = World::met(Config { echo: false, ..Config::default() });
+    let refused: Vec<u16> = (0..=u16::MAX).filter(|port| world.ours.listen(*port).is_err()).collect();
+    assert_eq!(refused, [0, 1, 444]);
+    for port in [2, 80, 1000, 1023, 1024, 49_151, 49_152, 65_535] {
+        assert!(world.dial_in(0, 5000, port).is_some(), "port {port}");
+    }
+}
+
+//= spec/session.md#pp-ses-30
+//= type=test
+//# A connection that only rests after its end is not counted among the open ones.
+#[test]
+fn what_rests_is_not_open() {
+    let mut world = World::met(Config::default());
+    world.ours.listen(1000).unwrap();
+    let isn = world.dial_in(0, 5000, 1000).unwrap();
+    let (id, _) = world.ours.accept(1000).unwrap();
+    let open = |world: &World| (world.ours.status().streams, world.ours.peers()[0].streams);
+    assert_eq!(open(&world), (1, 1));
+    world.act(|ours, now| ours.finish(now, id)).unwrap();
+    assert_eq!(open(&world), (1, 1), "the FIN is not answered yet");
+    world.send(0, stream(Flags::ACK, (5000, 1000), 1, isn.wrapping_add(2)), b"");
+    assert_eq!(world.ours.stream_status(id).map(|status| status.stats.state), Some("time_wait"));
+    assert_eq!(open(&world), (0, 0));
+}
+
 //= spec/addressing.md#pp-addr-9
 //= type=test
 //# The node 0xFFFFFFFF means all members of a network and never appears as the destination of a packet we send.

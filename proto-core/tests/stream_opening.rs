@@ -10,7 +10,10 @@ use proto_core::seq::SeqNumber;
 use proto_core::stream::{CloseReason, Connection, Flags, ReadError};
 
 const SECOND: Duration = Duration::from_secs(1);
-const SYN_ACK: Flags = Flags::from_bits_truncate(3);
+
+fn syn_ack() -> Flags {
+    Flags::SYN | Flags::ACK
+}
 
 /// What ours can read now.
 fn read(script: &mut Script) -> Vec<u8> {
@@ -44,7 +47,7 @@ fn sixteen_segments_may_overtake_the_syn_ack() {
     }
     assert!(script.sent().is_empty(), "nothing is acknowledged before the SYN-ACK");
     assert_eq!(script.ours.state_name(), "syn_sent");
-    script.receive(SYN_ACK, 0, 501, 512, b"");
+    script.receive(syn_ack(), 0, 501, 512, b"");
     assert_eq!(read(&mut script), data[..1600], "the seventeenth was one too many");
     assert_eq!(script.sent().last().map(|packet| packet.ack.0), Some(1601));
 }
@@ -55,7 +58,7 @@ fn what_acknowledges_another_syn_is_not_kept() {
     script.receive(Flags::ACK, 1, 500, 512, b"of an older connection");
     script.receive(Flags::ACK, 1, 502, 512, b"of an older connection");
     script.receive(Flags::ACK, 1, 501, 512, b"");
-    script.receive(SYN_ACK, 0, 501, 512, b"");
+    script.receive(syn_ack(), 0, 501, 512, b"");
     assert_eq!(read(&mut script), b"");
     script.receive(Flags::ACK, 1, 501, 512, b"first");
     assert_eq!(read(&mut script), b"first");
@@ -67,7 +70,7 @@ fn data_before_the_number_of_a_late_syn_ack_is_delivered() {
     let mut script = Script::dialling(params());
     script.receive(Flags::ACK, 6, 501, 512, b"world");
     script.receive(Flags::ACK, 1, 501, 512, b"hello");
-    script.receive(SYN_ACK, 10, 501, 512, b"");
+    script.receive(syn_ack(), 10, 501, 512, b"");
     assert_eq!(read(&mut script), b"helloworld");
 }
 
@@ -80,7 +83,7 @@ fn a_syn_ack_is_sent_six_times_and_then_given_up() {
     let mut times = Vec::new();
     loop {
         for packet in sent(&mut ours, now, &mut buffer) {
-            if packet.is(SYN_ACK) {
+            if packet.is(syn_ack()) {
                 assert_eq!((packet.seq.0, packet.ack.0), (500, 9001));
                 times.push(now.as_micros() / 1_000_000);
             } else {
@@ -136,7 +139,7 @@ fn another_syn_on_a_living_connection_is_not_answered() {
     assert!(sent(&mut ours, now, &mut buffer).is_empty());
     ours.handle_segment(now, &Packet::of(Flags::SYN, 9000, 0, 512, b"").segment());
     let answer = sent(&mut ours, now, &mut buffer);
-    assert_eq!(answer.iter().map(|p| (p.flags, p.seq.0, p.ack.0)).collect::<Vec<_>>(), [(SYN_ACK, 500, 9001)]);
+    assert_eq!(answer.iter().map(|p| (p.flags, p.seq.0, p.ack.0)).collect::<Vec<_>>(), [(syn_ack(), 500, 9001)]);
     ours.reset();
     sent(&mut ours, now, &mut buffer);
     ours.handle_segment(now, &Packet::of(Flags::SYN, 9000, 0, 512, b"").segment());
@@ -148,7 +151,7 @@ fn a_repeated_syn_ack_is_acknowledged_ten_times_a_second_at_most() {
     let mut script = Script::dialled(params(), 512);
     let mut answers = 0;
     for _ in 0..100 {
-        script.receive(SYN_ACK, 0, 501, 512, b"");
+        script.receive(syn_ack(), 0, 501, 512, b"");
         answers += script.sent().len();
         script.now = script.now + SECOND / 100;
     }

@@ -47,6 +47,11 @@ impl Endpoint {
         self.record(self.now, || Command::Listen(port).into());
         //= spec/ports.md#pp-port-7
         //# A port that the endpoint serves itself cannot be listened on by the host.
+        //= spec/ports.md#pp-port-12
+        //# A host can listen on every port from 2 to 65535 that the endpoint does not serve itself, whether well-known (below 1024), registered
+        //# (1024 to 49151) or ephemeral.
+        //= spec/ports.md#pp-port-13
+        //# Port 1, control, cannot be listened on.
         if port <= 1 || self.serves_itself(port) {
             return Err(ListenError::Reserved);
         }

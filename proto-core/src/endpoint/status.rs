@@ -44,7 +44,7 @@ pub struct PeerStatus {
     pub ours: bool,
     /// In the trust store.
     pub trusted: bool,
-    /// Open streams.
+    /// Open streams, without those that only rest after their end.
     pub streams: usize,
     /// Why the path is the relay.
     pub relay_reason: Option<RelayReason>,
@@ -87,7 +87,7 @@ pub struct Status {
     pub direct_peers: usize,
     /// Of those, on the relay.
     pub relayed_peers: usize,
-    /// Open streams.
+    /// Open streams, without those that only rest after their end.
     pub streams: usize,
     /// Totals since start.
     pub totals: Totals,
@@ -161,7 +161,7 @@ impl Endpoint {
             authenticated: peer.tunnel.is_authenticated(),
             ours: peer.ours,
             trusted: self.trusts(node),
-            streams: self.streams.of_peer(node).len(),
+            streams: self.streams.open_of(node),
             relay_reason: peer.path.relay_reason().filter(|_| path == Some(PathKind::Relay)),
             tried: peer.path.tried(),
             bytes_sent: peer.bytes_sent,
@@ -191,7 +191,7 @@ impl Endpoint {
             peers: peers.len(),
             direct_peers: peers.iter().filter(|peer| matches!(peer.path, Some(PathKind::Direct(_)))).count(),
             relayed_peers: relayed,
-            streams: self.streams.len(),
+            streams: self.streams.open(),
             totals: self.totals,
             drops: self.drops.list(),
             ports: self.open_ports(),

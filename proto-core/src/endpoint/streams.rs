@@ -89,6 +89,19 @@ impl Streams {
         self.table.len()
     }
 
+    /// Streams that are not over.
+    //= spec/session.md#pp-ses-30
+    //# A connection that only rests after its end is not counted among the open ones.
+    pub(super) fn open(&self) -> usize {
+        self.table.values().filter(|stream| !stream.connection.is_over()).count()
+    }
+
+    /// Of these, those with `node`.
+    pub(super) fn open_of(&self, node: NodeId) -> usize {
+        let open = |id: &&StreamId| self.table.get(id).is_some_and(|stream| !stream.connection.is_over());
+        self.of_peer(node).iter().filter(open).count()
+    }
+
     /// 4-tuples that rest.
     pub(super) fn resting(&self) -> usize {
         self.resting.len()

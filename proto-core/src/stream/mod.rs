@@ -278,6 +278,12 @@ impl Connection {
         self.state == State::Closed && !self.reset_owed && self.reader_done
     }
 
+    /// It ended, and only its numbers rest, or its reader has not read all.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        matches!(self.state, State::TimeWait | State::Lingering | State::Closed)
+    }
+
     /// The peer is still to be told by RST that the connection ended.
     #[must_use]
     pub const fn owes_reset(&self) -> bool {
@@ -307,8 +313,7 @@ impl Connection {
     pub fn may_be_replaced_by(&self, syn: &Segment<'_>) -> bool {
         //= spec/session.md#pp-ses-21
         //# A new SYN on the 4-tuple of a connection that only rests begins a new connection.
-        let resting = matches!(self.state, State::TimeWait | State::Lingering | State::Closed);
-        resting && syn.kind() == segment::Kind::Syn && !self.handshake.is_repeated(syn)
+        self.is_over() && syn.kind() == segment::Kind::Syn && !self.handshake.is_repeated(syn)
     }
 
     /// Memory held in buffers, bytes.
