@@ -106,11 +106,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_a_bitmap(steps in prop::collection::vec((0_u64..200, 0_u64..40), 1..60)) {
+        fn agrees_with_a_bitmap(steps in prop::collection::vec((0_u64..200, 0_u64..40), 1..60), cut in 0_u64..250) {
             let (mut set, mut bitmap) = (RangeSet::default(), [false; 256]);
             for (start, len) in steps {
                 let mut gap_bytes = 0;
-                set.for_each_gap(start, start + len, |from, to| gap_bytes += to - from);
+                set.for_each_gap(start, start + len, |from, to| {
+                    assert!(from < to, "an empty gap");
+                    gap_bytes += to - from;
+                });
                 let slots = &mut bitmap[start as usize..(start + len) as usize];
                 prop_assert_eq!(gap_bytes as usize, slots.iter().filter(|there| !**there).count());
                 slots.fill(true);
@@ -118,7 +121,20 @@ mod tests {
                 prop_assert_eq!(set.bytes() as usize, bitmap.iter().filter(|there| **there).count());
                 prop_assert!(set.ranges().windows(2).all(|pair| pair[0].1 < pair[1].0));
             }
+            for (at, there) in bitmap.iter().enumerate() {
+                let holds = set.containing(at as u64);
+                prop_assert_eq!(holds.is_some(), *there);
+                prop_assert!(holds.is_none_or(|(from, to)| from <= at as u64 && (at as u64) < to));
+            }
+            let mut kept = RangeSet::default();
+            set.ranges().iter().for_each(|(from, to)| assert!(kept.insert(*from, *to, 256)));
+            kept.remove_below(cut);
+            prop_assert!(kept.ranges().iter().all(|(from, to)| cut <= *from && from < to));
+            prop_assert_eq!(kept.bytes() as usize, bitmap[cut as usize..].iter().filter(|there| **there).count());
+            kept.clear();
+            prop_assert!(kept.is_empty() && kept.bytes() == 0);
             let end = set.take_reached(50);
+            prop_assert_eq!(set.bytes(), set.ranges().iter().map(|(from, to)| to - from).sum::<u64>());
             let reached = (0..=50).rev().find(|at| bitmap[*at]).map(|at| (at..256).find(|i| !bitmap[*i]).unwrap_or(256));
             let expected = reached.filter(|_| end.is_some());
             prop_assert_eq!(end.map(|e| e as usize), expected);

@@ -289,3 +289,161 @@ impl Scoreboard {
         self.sent.binary_search_by(|segment| segment.start.cmp(&start)).ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEN: u32 = 100;
+    const RTT: Duration = Duration::from_millis(40);
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_micros(1_000_000 + millis * 1000)
+    }
+
+    /// `count` segments of 100 bytes, one a millisecond.
+    fn sent(count: u64) -> Scoreboard {
+        let mut board = Scoreboard::default();
+        (0..count).for_each(|number| board.sent(at(number), number * u64::from(LEN), LEN));
+        board
+    }
+
+    /// Segments `first..last` are told to have arrived; gives how many bytes of that are news.
+    fn arrived(board: &mut Scoreboard, millis: u64, first: u64, last: u64) -> u64 {
+        let mut told = Delivered::default();
+        let (left, right) = (first * u64::from(LEN), last * u64::from(LEN));
+        board.acknowledge_range(at(millis), (left, right), Some(RTT), &mut told);
+        told.bytes
+    }
+
+    fn acknowledged(board: &mut Scoreboard, millis: u64, segments: u64) -> Delivered {
+        let mut told = Delivered::default();
+        board.acknowledge(at(millis), segments * u64::from(LEN), Some(RTT), &mut told);
+        told
+    }
+
+    fn lost(board: &mut Scoreboard) -> Vec<u64> {
+        let mut starts = Vec::new();
+        while let Some(segment) = board.next_lost() {
+            starts.push(segment.start / u64::from(LEN));
+            board.retransmitted(at(1000), segment.start);
+        }
+        starts
+    }
+
+    //= spec/congestion.md#pp-cc-11
+    //= type=test
+    //# a segment is lost when a later transmission arrived and three segments were selectively acknowledged
+    #[test]
+    fn the_third_arrival_behind_a_hole_condemns_what_was_sent_before_it() {
+        let mut board = sent(10);
+        assert_eq!(arrived(&mut board, 41, 1, 3), 200);
+        assert_eq!((board.sacked_segments(), board.in_flight()), (2, 800));
+        let (found, again) = board.detect(at(42), RTT, false);
+        assert_eq!(found, 0, "two may be reordered");
+        // Sent at 0 ms, the newest arrival took 39 ms, and a quarter of a round trip is waited for reordering.
+        assert_eq!(again, Some(at(49)));
+        assert_eq!(arrived(&mut board, 43, 1, 4), 100, "only the third is news");
+        assert_eq!(board.detect(at(43), RTT, false), (1, None));
+        assert_eq!(board.in_flight(), 600);
+        assert_eq!(lost(&mut board), [0]);
+        assert_eq!(board.in_flight(), 700);
+        assert_eq!(acknowledged(&mut board, 80, 4).bytes, 100, "what was told before is no news");
+        assert_eq!((board.sacked_segments(), board.segments()), (0, 6));
+    }
+
+    //= spec/congestion.md#pp-cc-11
+    //= type=test
+    //# or a reordering window passed.
+    #[test]
+    fn who_reorders_is_waited_for_longer_each_time_and_four_quarters_at_most() {
+        let mut board = sent(100);
+        let mut next = 0;
+        for (round, quarters) in [1, 1, 1].into_iter().enumerate() {
+            // The later of two arrives first, and then the earlier, which was not resent.
+            let millis = 60 + 10 * round as u64;
+            assert_eq!(arrived(&mut board, millis, next + 1, next + 2), 100);
+            assert_eq!(acknowledged(&mut board, millis + 1, next + 2).bytes, 100);
+            next += 2;
+            assert_eq!(arrived(&mut board, millis + 2, next + 1, next + 5), 400);
+            let (found, again) = board.detect(at(millis + 2), RTT, false);
+            assert_eq!(found, 0, "it reorders: more than three arrivals condemn nothing");
+            let took = millis + 2 - (next + 4);
+            assert_eq!(again, Some(at(next + took + 10 * quarters)));
+            assert_eq!(acknowledged(&mut board, millis + 3, next + 5).bytes, 100);
+            next += 5;
+        }
+        assert_eq!(arrived(&mut board, 200, next + 1, next + 5), 400);
+        assert_eq!(board.detect(at(300), RTT, false), (1, None));
+        assert_eq!(lost(&mut board), [next]);
+    }
+
+    /// RFC 8985 section 6.2: what is answered sooner than a round trip after it was resent answers the first transmission.
+    #[test]
+    fn an_answer_too_soon_after_a_retransmission_says_nothing_about_it() {
+        let mut board = sent(5);
+        assert!(board.mark_first_lost() && !board.mark_first_lost(), "once");
+        assert_eq!(board.in_flight(), 400);
+        assert_eq!(lost(&mut board), [0]);
+        let told = acknowledged(&mut board, 1000 + 39, 1);
+        assert_eq!((told.bytes, told.rtt), (100, None));
+        assert_eq!(board.detect(at(3000), RTT, true), (0, None), "nothing newer is known to have arrived");
+        assert!(board.mark_first_lost());
+        assert_eq!(lost(&mut board), [1]);
+        acknowledged(&mut board, 1000 + 40, 2);
+        assert_eq!(
+            board.detect(at(3000), RTT, true),
+            (3, None),
+            "that was the retransmission, and later than the others"
+        );
+    }
+
+    #[test]
+    fn a_sample_is_of_what_was_sent_once() {
+        let mut board = sent(3);
+        assert_eq!(acknowledged(&mut board, 50, 2).rtt, Some(Duration::from_millis(49)), "of the second");
+        assert!(board.mark_last_lost());
+        lost(&mut board);
+        assert_eq!(acknowledged(&mut board, 1100, 3).rtt, None);
+        assert!(board.is_empty() && !board.mark_last_lost());
+        assert_eq!(board.in_flight(), 0);
+    }
+
+    /// RFC 2018 section 8: after a timeout the word of a peer that dropped what it had acknowledged selectively is worth nothing.
+    #[test]
+    fn a_timeout_resends_all_but_what_arrived() {
+        let mut board = sent(6);
+        arrived(&mut board, 50, 2, 4);
+        board.mark_all_lost();
+        assert_eq!(board.in_flight(), 0);
+        assert_eq!(lost(&mut board), [0, 1, 4, 5]);
+        assert_eq!(board.in_flight(), 400);
+        arrived(&mut board, 1050, 0, 1);
+        board.mark_all_lost();
+        assert_eq!(board.sacked_segments(), 0, "the first is told to be there and is not acknowledged");
+        assert_eq!(lost(&mut board), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(arrived(&mut board, 1060, 2, 4), 200, "and can be told again");
+        // The lost ones are still looked at in the order they left.
+        assert_eq!(board.detect(at(5000), RTT, false).0, 2);
+        board.clear();
+        assert_eq!((board.segments(), board.in_flight(), board.sacked_segments()), (0, 0, 0));
+        assert_eq!(board.detect(at(9000), RTT, true), (0, None));
+        board.sent(at(0), 0, LEN);
+        assert_eq!(arrived(&mut board, 50, 0, 1), 100);
+    }
+
+    #[test]
+    fn blocks_count_whole_segments_once() {
+        let mut board = sent(6);
+        let mut told = Delivered::default();
+        board.acknowledge_range(at(50), (150, 420), Some(RTT), &mut told);
+        assert_eq!(told.bytes, 200, "two whole segments");
+        board.acknowledge_range(at(50), (210, 290), Some(RTT), &mut told);
+        board.acknowledge_range(at(50), (200, 400), Some(RTT), &mut told);
+        assert_eq!((told.bytes, board.sacked_segments()), (200, 2));
+        board.acknowledge_range(at(50), (100, 600), Some(RTT), &mut told);
+        assert_eq!((told.bytes, board.sacked_segments()), (500, 5));
+        board.acknowledge_range(at(50), (900, 1000), Some(RTT), &mut told);
+        assert_eq!(told.bytes, 500);
+    }
+}
