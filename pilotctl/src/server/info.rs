@@ -12,8 +12,7 @@ use std::time::Duration;
 pub(super) fn info(agent: &Agent) -> Value {
     let status = agent.status();
     let (peers, streams) = (agent.peers(), agent.streams());
-    let encrypted = peers.iter().filter(|peer| peer.encrypted).count();
-    let authenticated = peers.iter().filter(|peer| peer.authenticated).count();
+    let (encrypted, authenticated) = tunnels(&peers);
     let mut info = json!({
         "accept_queue_drops": accept_queue_drops(&status),
         "address": status.address.unwrap_or_default().to_string(),
@@ -77,11 +76,10 @@ pub(super) fn info(agent: &Agent) -> Value {
 /// Health (command 21).
 pub(super) fn health(agent: &Agent) -> Value {
     let status = agent.status();
-    let peers = agent.peers();
-    let encrypted = peers.iter().filter(|peer| peer.encrypted).count();
+    let (encrypted, authenticated) = tunnels(&agent.peers());
     json!({
         "accept_queue_drops": accept_queue_drops(&status),
-        "authenticated_peers": peers.iter().filter(|peer| peer.authenticated).count(),
+        "authenticated_peers": authenticated,
         "beacon_addr": agent.beacon(),
         "bytes_recv": status.totals.bytes_received,
         "bytes_sent": status.totals.bytes_sent,
@@ -119,6 +117,12 @@ pub(super) fn netcheck(agent: &Agent) -> Value {
         "verdict": verdict,
         "warnings": warnings,
     })
+}
+
+/// Peers with a tunnel, and how many of them proved their identity.
+fn tunnels(peers: &[PeerStatus]) -> (usize, usize) {
+    let count = |of: fn(&PeerStatus) -> bool| peers.iter().filter(|peer| of(peer)).count();
+    (count(|peer| peer.encrypted), count(|peer| peer.authenticated))
 }
 
 /// Connections refused because nobody accepted those before.
@@ -230,4 +234,33 @@ fn conn(stream: &StreamStatus) -> Value {
         "state": stats.state.to_ascii_uppercase(),
         "unacked": stats.unacknowledged_segments,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PeerStatus, tunnels};
+    use proto_core::NodeId;
+
+    fn peer(encrypted: bool, authenticated: bool) -> PeerStatus {
+        PeerStatus {
+            node: NodeId(1),
+            hostname: None,
+            path: None,
+            rtt: None,
+            encrypted,
+            authenticated,
+            ours: false,
+            trusted: false,
+            streams: 0,
+            relay_reason: None,
+            tried: Vec::new(),
+            bytes_sent: 0,
+            bytes_received: 0,
+        }
+    }
+
+    #[test]
+    fn a_tunnel_without_identity_is_encrypted_and_not_authenticated() {
+        assert_eq!(tunnels(&[peer(false, false), peer(true, false), peer(true, true), peer(true, false)]), (3, 1));
+    }
 }
