@@ -12,7 +12,7 @@ pub const MAX_FILE: u64 = 32 * 1024;
 /// Longer seeds are of no use to a mutator.
 const MAX_SEED: usize = 1024;
 
-fn repository() -> PathBuf {
+pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 

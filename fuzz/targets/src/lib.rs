@@ -15,9 +15,11 @@ mod channel;
 pub mod corpus;
 mod endpoint;
 mod ipc;
+pub mod ledger;
 pub mod mutate;
 mod null_crypto;
 mod portmap;
+pub mod reach;
 mod registry;
 mod registry_json;
 mod scenario;
@@ -37,6 +39,9 @@ macro_rules! targets {
 
         /// Every target by its name.
         pub const TARGETS: &[(&str, Target)] = &[$((stringify!($name), $name)),*];
+
+        /// Where each is written.
+        const MODULES: &[(&str, &str)] = &[$((stringify!($name), stringify!($module))),*];
     };
 }
 
@@ -81,4 +86,9 @@ targets! {
 #[must_use]
 pub fn find(name: &str) -> Option<Target> {
     TARGETS.iter().find(|(known, _)| *known == name).map(|(_, target)| *target)
+}
+
+/// The module of this crate that the target called `name` is in.
+fn module_of(name: &str) -> Option<&'static str> {
+    MODULES.iter().find(|(known, _)| *known == name).map(|(_, module)| *module)
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::panic, reason = "a broken property ends the program")]
 
 use fuzz_targets::mutate::Mutator;
-use fuzz_targets::{TARGETS, Target, corpus, find};
+use fuzz_targets::{TARGETS, Target, corpus, find, ledger};
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,6 +14,8 @@ const USAGE: &str = "usage: fuzz-targets names
        fuzz-targets unpack TARGET FOLDER   the committed corpus as files
        fuzz-targets pack TARGET FOLDER     files into the committed corpus
        fuzz-targets run TARGET FILE        one input
+       fuzz-targets standing               time spent on each target's code as it is today, least first
+       fuzz-targets credit TARGET CPU_SECONDS INPUTS
        fuzz-targets mutate TARGET|all SECONDS [SEED]";
 
 fn main() -> ExitCode {
@@ -38,6 +40,10 @@ fn command(words: &[&str]) -> io::Result<String> {
         ["seed", folder] => Ok(format!("{} files", corpus::seed(Path::new(folder))?)),
         ["unpack", target, folder] => Ok(format!("{target}: {} files", corpus::unpack(target, Path::new(folder))?)),
         ["pack", target, folder] => Ok(format!("{target}: {} inputs", corpus::pack(target, Path::new(folder))?)),
+        ["standing"] => ledger::standing(),
+        ["credit", target, seconds, inputs] => {
+            ledger::credit(target, seconds.parse().map_err(|_| usage())?, inputs.parse().map_err(|_| usage())?)
+        }
         ["run", target, file] => {
             find(target).ok_or_else(usage)?(&std::fs::read(file)?);
             Ok("nothing found".to_owned())
