@@ -1,6 +1,7 @@
 //! Two tunnels that talk through a vector, in virtual time.
 
 mod interleaving;
+mod proofs;
 mod rekey;
 mod sessions;
 mod vectors;
