@@ -149,3 +149,30 @@ fn a_path_that_carries_more_gets_larger_segments() {
     let sizes: Vec<usize> = script.sent().iter().map(|packet| packet.payload.len()).collect();
     assert_eq!(sizes, [4096, 4096], "the reference takes no larger ones; the tail waits");
 }
+
+//= spec/sack.md#pp-sack-6
+//= type=test
+//# A payload is taken for SACK only when its length is exactly 5 + 8 x count and every block lies in what was sent.
+#[test]
+fn blocks_that_cannot_be_are_user_data() {
+    for (blocks, is_sack) in [
+        (&[(501, 502)][..], true),
+        (&[(1000, 1501)], true),
+        (&[(501, 600), (700, 800)], true),
+        (&[(501, 501)], false),
+        (&[(600, 550)], false),
+        (&[(1000, 1502)], false),
+        (&[(1501, 1502)], false),
+        (&[(499, 600)], false),
+        (&[(501, 600), (700, 1502)], false),
+    ] {
+        let mut script = Script::dialled(params(), 512);
+        script.write(&pattern(1000));
+        script.sent();
+        script.receive(Flags::ACK, 1, 501, 512, &sack(blocks));
+        let mut chunk = [0; 100];
+        let read = script.ours.read(script.now, &mut chunk);
+        assert_eq!(read.is_err(), is_sack, "{blocks:?}");
+        assert_eq!(script.ours.status().sack_received, u64::from(is_sack));
+    }
+}

@@ -140,3 +140,14 @@ fn a_repeated_syn_is_counted_as_sent_again() {
     assert_eq!(times(&again, Flags::SYN), [1000, 3000]);
     assert_eq!(script.ours.status().retransmits, 2);
 }
+
+//= spec/session.md#pp-ses-14
+//= type=test
+//# A FIN takes one sequence number.
+#[test]
+fn what_is_sent_after_the_fin_stands_behind_it() {
+    let mut script = finished();
+    script.receive(Flags::ACK, 1, 501, 512, b"still talking");
+    let answer = script.wait(MILLISECOND * 40);
+    assert_eq!(answer.iter().map(|(_, p)| (p.flags, p.seq.0, p.ack.0)).collect::<Vec<_>>(), [(Flags::ACK, 502, 14)]);
+}

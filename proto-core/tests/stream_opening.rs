@@ -194,3 +194,23 @@ fn a_dial_that_ends_is_an_error_of_the_reader() {
     assert_eq!(script.closed(), Some(CloseReason::RetransmissionLimit));
     assert_eq!(script.ours.read(script.now, &mut chunk), Err(ReadError::Closed(CloseReason::RetransmissionLimit)));
 }
+
+/// D-14: when another key comes to be sent under, what may have been lost with the old one goes again.
+#[test]
+fn what_is_outstanding_is_repeated_when_it_is_asked_for() {
+    let mut script = Script::dialling(params());
+    script.ours.repeat_outstanding();
+    assert_eq!(script.sent().iter().map(|p| (p.flags, p.seq.0)).collect::<Vec<_>>(), [(Flags::SYN, 500)]);
+    let (mut ours, now, mut buffer) = answering();
+    sent(&mut ours, now, &mut buffer);
+    ours.repeat_outstanding();
+    assert_eq!(sent(&mut ours, now, &mut buffer).iter().map(|p| p.flags).collect::<Vec<_>>(), [syn_ack()]);
+    let mut script = Script::dialled(params(), 512);
+    script.ours.repeat_outstanding();
+    assert!(script.sent().is_empty(), "nothing is");
+    script.write(&pattern(3 * 1152));
+    assert_eq!(script.sent().len(), 3);
+    script.ours.repeat_outstanding();
+    let again: Vec<u32> = script.sent().iter().map(|packet| packet.seq.0).collect();
+    assert_eq!(again, [501 + 2 * 1152], "the last, whose acknowledgement tells what is missing");
+}
