@@ -24,7 +24,7 @@ fn drain(script: &mut Script) -> Vec<StreamEvent> {
 /// Ours has said that it is done, as number 501, and the peer said nothing yet.
 fn finished() -> Script {
     let mut script = near();
-    script.ours.finish(script.now).unwrap();
+    assert_eq!(script.ours.finish(script.now), Ok(()));
     assert_eq!(script.sent().iter().map(|p| (p.flags, p.seq.0)).collect::<Vec<_>>(), [(Flags::FIN, 501)]);
     assert_eq!(script.ours.state_name(), "fin_wait");
     script
