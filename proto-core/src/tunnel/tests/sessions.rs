@@ -217,6 +217,7 @@ fn keys_without_identity_meet_and_end_with_the_first_identity() {
     net.deliver(B, proven).unwrap();
     assert!(net.sides[B].tunnel.is_authenticated());
     assert_eq!(net.sides[B].tunnel.held().0, 1);
+    assert!(net.sealed(B).is_ok(), "B sends under the proven key at once");
     assert_eq!(net.deliver(B, unproven), Err("secure_undecryptable"));
     assert_eq!(tell(&mut net, A), Err(ExchangeError::Downgrade));
     assert!(!Tunnel::new(NODES[A], NODES[B]).is_authenticated());
