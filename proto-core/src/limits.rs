@@ -80,13 +80,14 @@ pub const MAX_EXTRA_SOCKETS: usize = 256;
 /// Of these, opened for one search: all.
 //= spec/nat.md#pp-nat-22
 //# A search opens at most 256 sockets on the symmetric side, sends at most 100 datagrams a second on either side, ends after 12 seconds, is
-//# the only one of an endpoint, and rests for an hour toward a peer with which it failed.
+//# the only one of an endpoint, and rests for an hour toward a peer with which it failed, unless one of the two is seen at another IP
+//# address.
 pub const SPRAY_SOCKETS: u16 = 256;
 /// Pause between two datagrams of a search, on either side: 100 a second.
 pub const SPRAY_INTERVAL: Duration = Duration::from_millis(10);
 /// How long a search goes on: 1,200 random ports against 256 mappings meet with more than 98 % likelihood.
 pub const SPRAY_TIME: Duration = Duration::from_secs(12);
-/// Rest toward a peer with which a search failed: the NATs have not changed.
+/// Rest toward a peer with which a search failed, while both are seen at the same addresses: the NATs have not changed.
 pub const SPRAY_PAUSE: Duration = Duration::from_secs(3600);
 /// Peers whose rest is remembered; the one nearest to its end is forgotten first.
 pub const MAX_SPRAY_PAUSES: usize = 256;

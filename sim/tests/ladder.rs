@@ -183,7 +183,8 @@ fn without_prediction_and_spraying_a_symmetric_side_is_relayed_and_says_why() {
 //= spec/nat.md#pp-nat-22
 //= type=test
 //# A search opens at most 256 sockets on the symmetric side, sends at most 100 datagrams a second on either side, ends after 12 seconds, is
-//# the only one of an endpoint, and rests for an hour toward a peer with which it failed.
+//# the only one of an endpoint, and rests for an hour toward a peer with which it failed, unless one of the two is seen at another IP
+//# address.
 #[test]
 fn random_ports_of_one_side_are_found_by_spraying() {
     let mut found = 0;

@@ -292,13 +292,17 @@ impl Endpoint {
         }
     }
 
-    fn handle_hello(&mut self, sender: NodeId, payload: &[u8]) {
+    pub(super) fn is_ours(&mut self, node: NodeId) {
         let now = self.now;
+        self.with_peer(node, |peer| {
+            peer.ours = true;
+            peer.path.set_ours(now, true);
+        });
+    }
+
+    fn handle_hello(&mut self, sender: NodeId, payload: &[u8]) {
         if let Some(options) = Options::parse(payload) {
-            self.with_peer(sender, |peer| {
-                peer.ours = true;
-                peer.path.set_ours(now, true);
-            });
+            self.is_ours(sender);
             if options.capabilities.contains(Capabilities::MEETS) {
                 self.can_meet(sender);
             }

@@ -59,7 +59,7 @@ pub struct Endpoint {
     pub(super) lifetime_socket: Option<SocketId>,
     pub(super) search: Option<super::search::Search>,
     /// With whom no search is begun before then.
-    pub(super) spray_pauses: BTreeMap<NodeId, Timestamp>,
+    pub(super) search_rests: BTreeMap<NodeId, super::search::Rest>,
 
     pub(super) registry: Client,
     pub(super) awaited: BTreeMap<crate::registry::Ticket, super::registry::Awaited>,
@@ -139,7 +139,7 @@ impl Endpoint {
             lifetime: Lifetime::default(),
             lifetime_socket: None,
             search: None,
-            spray_pauses: BTreeMap::new(),
+            search_rests: BTreeMap::new(),
             awaited: BTreeMap::new(),
             peers: BTreeMap::new(),
             dirty: BTreeSet::new(),

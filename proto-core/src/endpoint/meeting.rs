@@ -40,6 +40,10 @@ impl Endpoint {
     pub(super) fn offer_meeting(&mut self, node: NodeId) {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(&node) else { return };
+        if !peer.ours {
+            // Only the registry said that it is ours: the hellos of one side or of both were lost.
+            return self.hello(node);
+        }
         if !self.config.ladder.candidates || !peer.meeting.able || recent(peer.meeting.offered, now) {
             return;
         }
@@ -92,10 +96,12 @@ impl Endpoint {
     }
 
     pub(super) fn handle_meet(&mut self, node: NodeId, meet: &Meet) {
-        let Some(peer) = self.peers.get_mut(&node) else { return };
-        if !peer.ours || !self.config.ladder.candidates {
+        if !self.config.ladder.candidates {
             return self.drops.count("meeting_refused");
         }
+        // Who answers our hello so is ours, even if its own hello was lost.
+        self.is_ours(node);
+        let Some(peer) = self.peers.get_mut(&node) else { return };
         peer.meeting.able = true;
         if meet.nat != MappingKind::Unknown {
             peer.meeting.nat = meet.nat;
@@ -110,6 +116,7 @@ impl Endpoint {
     fn handle_addresses(&mut self, node: NodeId, meet: &Meet) {
         let now = self.now;
         let (own_local, reflexive) = (self.own_local(), self.discovery.reflexive());
+        let trusted = self.trusts(node);
         let Some(peer) = self.peers.get_mut(&node) else { return };
         let after = if meet.step == Step::Offer {
             if recent(peer.meeting.heeded, now) {
@@ -127,6 +134,13 @@ impl Endpoint {
         };
         let own = OwnAddresses { reflexive, local: &own_local };
         peer.path.told(now, &meet.addresses, &own, after);
+        if trusted {
+            peer.path.seek_vouchers(now, &meet.addresses);
+        }
+        if meet.step == Step::Offer && self.search.is_none() {
+            // It may have refused a search because of another one, and be free now.
+            peer.path.search_is_free(now);
+        }
         self.dirty.insert(node);
         if meet.step == Step::Offer {
             let answer = self.introduction(node, Step::Answer);

@@ -53,7 +53,7 @@ impl Endpoint {
             Holding::new("further sockets", self.extra_sockets.len(), limits::MAX_EXTRA_SOCKETS),
             Holding::new("requests for sockets", self.opening.len(), limits::MAX_OPENINGS),
             Holding::new("mapped ports", self.mapped.len(), limits::MAX_MAPPINGS),
-            Holding::new("resting searches", self.spray_pauses.len(), limits::MAX_SPRAY_PAUSES),
+            Holding::new("resting searches", self.search_rests.len(), limits::MAX_SPRAY_PAUSES),
             Holding::new("trusted nodes", trusted, limits::MAX_TRUSTED),
             Holding::new("requests for trust", pending, limits::MAX_PENDING_TRUST),
             Holding::new("own requests for trust", asked, limits::MAX_OUTGOING_TRUST),

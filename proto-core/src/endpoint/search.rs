@@ -16,10 +16,20 @@ use crate::wire::meet::Candidate;
 use crate::wire::{Meet, Step};
 use core::net::{IpAddr, SocketAddr};
 
+/// A search failed: none is begun until then between the same two addresses.
+#[derive(Debug)]
+pub(super) struct Rest {
+    until: Timestamp,
+    own: Option<IpAddr>,
+    peer: IpAddr,
+}
+
 /// The search under way.
 #[derive(Debug)]
 pub(super) struct Search {
     node: NodeId,
+    /// The peer's.
+    ip: IpAddr,
     side: Side,
 }
 
@@ -32,7 +42,6 @@ enum Side {
     },
     Follow {
         follow: Follow,
-        ip: IpAddr,
         sprays: bool,
     },
 }
@@ -48,11 +57,11 @@ impl Endpoint {
     pub(super) fn search_timeout(&mut self) {
         let now = self.now;
         let Some(search) = &mut self.search else { return };
-        let node = search.node;
+        let (node, ip) = (search.node, search.ip);
         match &mut search.side {
             Side::Lead { lead, .. } => lead.handle_timeout(now),
-            Side::Follow { follow, ip, sprays } => {
-                let (ip, sprays) = (*ip, *sprays);
+            Side::Follow { follow, sprays } => {
+                let sprays = *sprays;
                 if follow.is_over(now) {
                     return self.search_failed(sprays);
                 }
@@ -66,7 +75,7 @@ impl Endpoint {
     /// Carries out what the leading side wants.
     pub(super) fn settle_search(&mut self) -> bool {
         let mut busy = false;
-        while let Some(Search { node, side: Side::Lead { lead, target } }) = &mut self.search {
+        while let Some(Search { node, side: Side::Lead { lead, target }, .. }) = &mut self.search {
             let (node, target) = (*node, *target);
             let Some(action) = lead.poll_action() else { break };
             self.lead_action(node, target, action);
@@ -94,16 +103,17 @@ impl Endpoint {
         self.send_meet(node, &hint);
     }
 
-    /// Whether a search with `node` may begin; else why not.
-    fn may_search(&mut self, node: NodeId) -> Result<(), RelayReason> {
-        let (now, ladder) = (self.now, self.config.ladder);
-        self.spray_pauses.retain(|_, until| *until > now);
+    /// Whether a search with `node`, which is at `ip`, may begin; else why not.
+    fn may_search(&mut self, node: NodeId, ip: Option<IpAddr>) -> Result<(), RelayReason> {
+        let (now, ladder, own) = (self.now, self.config.ladder, self.own_ip());
+        self.search_rests.retain(|_, rest| rest.until > now);
+        let rests = |rest: &Rest| rest.own == own && ip.is_none_or(|ip| ip == rest.peer);
         if !self.trusts(node) {
             // Whoever is merely let in may not make us send this much.
             Err(RelayReason::NoAnswer)
         } else if !ladder.prediction && !ladder.spraying {
             Err(RelayReason::SprayingOff)
-        } else if self.spray_pauses.contains_key(&node) {
+        } else if self.search_rests.get(&node).is_some_and(rests) {
             Err(RelayReason::SprayFailed)
         } else if self.search.as_ref().is_some_and(|search| search.node != node) {
             Err(RelayReason::SprayingBusy)
@@ -112,10 +122,16 @@ impl Endpoint {
         }
     }
 
+    /// Where a beacon sees us.
+    fn own_ip(&self) -> Option<IpAddr> {
+        self.discovery.reflexive().map(|own| canonical(own.0).ip())
+    }
+
     /// Our NAT is symmetric and the peer's is not.
     pub(super) fn lead(&mut self, node: NodeId) {
         let now = self.now;
-        let allowed = self.may_search(node);
+        let ip = self.peers.get(&node).and_then(|peer| peer.path.beacon_view()).map(|target| target.ip());
+        let allowed = self.may_search(node, ip);
         let running = self.search.is_some();
         let Some(peer) = self.peers.get_mut(&node) else { return };
         match (allowed, peer.path.beacon_view()) {
@@ -125,7 +141,7 @@ impl Endpoint {
                 peer.path.begin_search(now, target.ip());
                 peer.path.judge(Some(RelayReason::StillTrying));
                 let lead = Lead::new(now, ladder.prediction, ladder.spraying);
-                self.search = Some(Search { node, side: Side::Lead { lead, target } });
+                self.search = Some(Search { node, ip: target.ip(), side: Side::Lead { lead, target } });
             }
             (Ok(()), _) => {}
         }
@@ -134,21 +150,25 @@ impl Endpoint {
     /// The peer's NAT is symmetric and ours is not: it says which of its ports to try.
     pub(super) fn follow(&mut self, node: NodeId, meet: &Meet) {
         let now = self.now;
-        let allowed = self.may_search(node);
         let ladder = self.config.ladder;
         let sprays = meet.step == Step::Spray;
         let switched_on = if sprays { ladder.spraying } else { ladder.prediction };
-        let Some(peer) = self.peers.get_mut(&node) else { return };
         let told = meet.addresses.iter().find_map(|candidate| match candidate {
             Candidate::Reflexive(reflexive) => Some(canonical(reflexive.0).ip()),
             Candidate::Local(_) | Candidate::Mapped(_) => None,
         });
+        let allowed = self.may_search(node, told);
+        let Some(peer) = self.peers.get_mut(&node) else { return };
         //= spec/nat.md#pp-nat-23
         //# A search goes only to a peer of ours, at an IP address that the registry named, or the peer itself and the beacon.
         let ip = told.filter(|ip| peer.path.vouches(*ip));
-        let (Ok(()), true, Some(ip)) = (allowed, switched_on, ip) else {
-            peer.path.judge(Some(allowed.err().unwrap_or(RelayReason::SprayingBusy)));
-            return self.send_meet(node, &Meet::new(Step::Busy));
+        let allowed = allowed.and(if switched_on { Ok(()) } else { Err(RelayReason::SprayingOff) });
+        let ip = match allowed.and(ip.ok_or(RelayReason::NoAddress)) {
+            Ok(ip) => ip,
+            Err(reason) => {
+                peer.path.judge(Some(reason));
+                return self.send_meet(node, &Meet::new(Step::Busy));
+            }
         };
         if peer.path.is_direct() {
             return;
@@ -160,11 +180,11 @@ impl Endpoint {
         };
         peer.path.begin_search(now, ip);
         peer.path.judge(Some(RelayReason::StillTrying));
-        self.search = Some(Search { node, side: Side::Follow { follow, ip, sprays } });
+        self.search = Some(Search { node, ip, side: Side::Follow { follow, sprays } });
     }
 
     pub(super) fn search_refused(&mut self, node: NodeId) {
-        if let Some(Search { node: searched, side: Side::Lead { lead, .. } }) = &mut self.search
+        if let Some(Search { node: searched, side: Side::Lead { lead, .. }, .. }) = &mut self.search
             && *searched == node
         {
             lead.refused();
@@ -173,16 +193,22 @@ impl Endpoint {
     }
 
     fn search_failed(&mut self, sprayed: bool) {
-        let Some(node) = self.search.as_ref().map(|search| search.node) else { return };
-        let sprayed = sprayed && self.config.ladder.spraying;
-        if sprayed {
-            if self.spray_pauses.len() >= limits::MAX_SPRAY_PAUSES {
-                let nearest = self.spray_pauses.iter().min_by_key(|(_, until)| **until).map(|(node, _)| *node);
-                nearest.and_then(|node| self.spray_pauses.remove(&node));
+        let Some(&Search { node, ip: peer, .. }) = self.search.as_ref() else { return };
+        let spraying = self.config.ladder.spraying;
+        if sprayed && spraying {
+            if self.search_rests.len() >= limits::MAX_SPRAY_PAUSES {
+                let nearest = self.search_rests.iter().min_by_key(|(_, rest)| rest.until).map(|(node, _)| *node);
+                nearest.and_then(|node| self.search_rests.remove(&node));
             }
-            self.spray_pauses.insert(node, self.now + limits::SPRAY_PAUSE);
+            let rest = Rest { until: self.now + limits::SPRAY_PAUSE, own: self.own_ip(), peer };
+            self.search_rests.insert(node, rest);
         }
-        self.end_search(Some(if sprayed { RelayReason::SprayFailed } else { RelayReason::SprayingOff }));
+        self.end_search(Some(match (spraying, sprayed) {
+            (true, true) => RelayReason::SprayFailed,
+            // Ports were predicted in vain: it is for the other side to go on.
+            (true, false) => RelayReason::NoAnswer,
+            (false, _) => RelayReason::SprayingOff,
+        }));
         self.next_search();
     }
 

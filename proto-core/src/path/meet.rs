@@ -81,6 +81,14 @@ impl PathSet {
             .any(|w| w.is_vouched() && matches!(w.route, Route::Direct { address, .. } if address.ip() == ip))
     }
 
+    /// A search may follow, which goes only where the peer is vouched for: whoever never dialled it asks the registry and the beacon now.
+    pub fn seek_vouchers(&mut self, now: Timestamp, told: &[Candidate]) {
+        let reflexive = told.iter().find_map(|candidate| reflexive_of(*candidate));
+        if reflexive.is_some_and(|told| !self.vouches(canonical(told.0).ip())) && !self.works_directly() {
+            self.ask_where(now);
+        }
+    }
+
     /// The peer's address as a beacon sees it, if the registry told it, or the beacon and the peer itself: the newest.
     #[must_use]
     pub fn beacon_view(&self) -> Option<SocketAddr> {

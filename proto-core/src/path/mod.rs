@@ -421,30 +421,6 @@ impl PathSet {
         None
     }
 
-    /// Why this peer is relayed. `None` when it is not.
-    #[must_use]
-    pub fn relay_reason(&self) -> Option<RelayReason> {
-        if self.route() != Some(Route::Relay) {
-            return None;
-        }
-        let lost = self.ways.direct().any(|w| w.standing == Standing::Silent);
-        Some(if self.config.relay_only {
-            RelayReason::OwnRelayOnly
-        } else if self.peer_relay_only {
-            RelayReason::PeerRelayOnly
-        } else if lost {
-            RelayReason::FellSilent
-        } else if self.chase.as_ref().is_some_and(|c| !c.gave_up_hurrying()) {
-            RelayReason::StillTrying
-        } else if let Some(verdict) = self.verdict {
-            verdict
-        } else if self.ways.direct().next().is_none() {
-            RelayReason::NoAddress
-        } else {
-            RelayReason::NoAnswer
-        })
-    }
-
     /// Addresses remembered, and probes whose answer is awaited.
     #[must_use]
     pub fn held(&self) -> (usize, usize) {

@@ -1,5 +1,8 @@
 //! Why a peer is relayed, in one word for programs and one sentence for a person.
 
+use super::way::Standing;
+use super::{PathSet, Route};
+
 /// What keeps a peer on the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RelayReason {
@@ -88,5 +91,33 @@ impl RelayReason {
                 "one side is behind a symmetric NAT, and the search for its ports found none; it is repeated after an hour"
             }
         }
+    }
+}
+
+impl PathSet {
+    /// Why this peer is relayed. `None` when it is not.
+    #[must_use]
+    pub fn relay_reason(&self) -> Option<RelayReason> {
+        if self.route() != Some(Route::Relay) {
+            return None;
+        }
+        let lost = self.ways.direct().any(|w| w.standing == Standing::Silent);
+        let hurries = self.chase.as_ref().is_some_and(|c| !c.gave_up_hurrying());
+        Some(if self.config.relay_only {
+            RelayReason::OwnRelayOnly
+        } else if self.peer_relay_only {
+            RelayReason::PeerRelayOnly
+        } else if let Some(verdict) = self.verdict.filter(|_| !hurries) {
+            // Newer than any loss: a direct way takes it back.
+            verdict
+        } else if lost {
+            RelayReason::FellSilent
+        } else if hurries {
+            RelayReason::StillTrying
+        } else if self.ways.direct().next().is_none() {
+            RelayReason::NoAddress
+        } else {
+            RelayReason::NoAnswer
+        })
     }
 }

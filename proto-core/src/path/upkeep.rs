@@ -144,7 +144,7 @@ impl PathSet {
     //= spec/nat.md#pp-nat-25
     //# When a direct path to a peer not known to be ours answers not even a probe, the beacon and the registry are asked after 1.45 seconds
     //# where the peer is, and the addresses that they name are tried.
-    fn ask_where(&mut self, now: Timestamp) {
+    pub(super) fn ask_where(&mut self, now: Timestamp) {
         self.request_punch(now);
         if self.sought.is_none_or(|at| now.saturating_since(at) >= SEEK_SPACING) {
             self.sought = Some(now);

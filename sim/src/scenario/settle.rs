@@ -3,7 +3,8 @@
 use super::streams::Conn;
 use super::world::{CONVALESCENCE, Checked, PORT, World};
 use crate::{Rung, possible};
-use proto_core::endpoint::PathKind;
+use proto_core::endpoint::{PathKind, RelayReason};
+use proto_core::limits::SPRAY_PAUSE;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -13,6 +14,8 @@ const RETURN: Duration = Duration::from_secs(90);
 const END: Duration = Duration::from_secs(240);
 /// Fresh streams between those that trust each other.
 const TALK: Duration = Duration::from_secs(60);
+/// Pings at intervals of 3 s until searches are over: each takes 14 s, and one host does one at a time.
+const ROUNDS: usize = 40;
 /// Peers without streams are not maintained any more after this.
 const CALM: Duration = Duration::from_secs(200);
 /// Datagrams of one idle host in a minute: the beacon every 20 s and from two ports, and what a registry says besides.
@@ -87,39 +90,71 @@ impl World {
         wrong.map_or(Ok(()), |(index, conn)| Err(format!("fresh stream {index} did not go through: {conn:?}")))
     }
 
-    /// Every pair that trusts each other and talks is on a direct path where one is possible.
+    /// Every pair that trusts each other and talks is on the best path that the boxes allow.
     fn agree_on_paths(&mut self) -> Checked {
-        for _ in 0..20 {
-            if self.astray().is_none() {
+        let firm = [Rung::Lan, Rung::Punch];
+        let settled = |world: &Self, one: usize, other: usize| {
+            let could = firm.into_iter().any(|rung| possible(&world.net, one, other, rung));
+            world.path(one, other).is_some_and(|path| path != PathKind::Relay || !could)
+        };
+        self.ping_until(20, 3 * SECOND, settled)?;
+        self.search_for_ports()
+    }
+
+    /// Pairs that only a search for ports leads to a direct path have found one, or one of the two says that it searched in vain. What it
+    /// searched before all was well counts for nothing: it rests for an hour and searches once more.
+    fn search_for_ports(&mut self) -> Checked {
+        let needed = |world: &Self, one: usize, other: usize| {
+            let by = |rung: &Rung| possible(&world.net, one, other, *rung);
+            [Rung::Prediction, Rung::Spray].iter().any(by) && ![Rung::Lan, Rung::Punch].iter().any(by)
+        };
+        let searchers: Vec<_> = self.friends().into_iter().filter(|(one, other)| needed(self, *one, *other)).collect();
+        let is_direct =
+            |world: &Self, pair: &(usize, usize)| matches!(world.path(pair.0, pair.1), Some(PathKind::Direct(_)));
+        let settled = move |world: &Self, one: usize, other: usize| {
+            let failed = |one: usize, other: usize| world.reason(one, other) == Some(RelayReason::SprayFailed);
+            !needed(world, one, other) || is_direct(world, &(one, other)) || failed(one, other) || failed(other, one)
+        };
+        // The next attempt may be an hour away, as after many failures.
+        self.ping_until(60, 60 * SECOND, settled)?;
+        if !searchers.iter().all(|pair| is_direct(self, pair)) {
+            self.mark("searched_again");
+            self.pass(SPRAY_PAUSE)?;
+            self.ping_until(ROUNDS, 3 * SECOND, settled)?;
+        }
+        for pair in searchers.iter().filter(|(one, other)| one < other) {
+            self.mark(if is_direct(self, pair) { "ports_found" } else { "ports_not_found" });
+        }
+        Ok(())
+    }
+
+    /// Everybody pings those who trust it, at most so many times, until all pairs are where they should be.
+    fn ping_until(&mut self, rounds: usize, pause: Duration, settled: impl Fn(&Self, usize, usize) -> bool) -> Checked {
+        let astray = |world: &Self| world.friends().into_iter().find(|(one, other)| !settled(world, *one, *other));
+        for _ in 0..rounds {
+            if astray(self).is_none() {
                 return Ok(());
             }
             for (one, other) in self.friends() {
                 self.ping(one, other);
             }
-            self.pass(3 * SECOND)?;
+            self.pass(pause)?;
         }
-        self.astray().map_or(Ok(()), |(one, other, path)| {
-            let reason = self.net.hosts[one].endpoint.peer(self.numbers[other]).and_then(|peer| peer.relay_reason);
-            Err(format!("host {one} reaches host {other} by {path:?} where a direct path is possible: {reason:?}"))
+        astray(self).map_or(Ok(()), |(one, other)| {
+            let side = |host: usize, peer: usize| {
+                let nat = self.net.hosts[host].endpoint.status().nat;
+                format!("host {host} ({nat}): {:?}, {:?}", self.path(host, peer), self.reason(host, peer))
+            };
+            Err(format!("a direct path is possible; {}; {}", side(one, other), side(other, one)))
         })
     }
 
-    /// A pair whose path is not what it can be.
-    fn astray(&self) -> Option<(usize, usize, Option<PathKind>)> {
-        let path = |one: usize, other: usize| {
-            self.net.hosts[one].endpoint.peer(self.numbers[other]).and_then(|peer| peer.path)
-        };
-        let friends = self.friends().into_iter().map(|(one, other)| (one, other, path(one, other)));
-        friends.into_iter().find(|(one, other, path)| match path {
-            Some(PathKind::Direct(_)) => false,
-            Some(PathKind::Relay) => self.could_be_direct(*one, *other),
-            None => true,
-        })
+    fn path(&self, one: usize, other: usize) -> Option<PathKind> {
+        self.net.hosts[one].endpoint.peer(self.numbers[other]).and_then(|peer| peer.path)
     }
 
-    /// By a rung that always leads there. Searches for ports may fail.
-    fn could_be_direct(&self, one: usize, other: usize) -> bool {
-        [Rung::Lan, Rung::Punch].into_iter().any(|rung| possible(&self.net, one, other, rung))
+    fn reason(&self, one: usize, other: usize) -> Option<RelayReason> {
+        self.net.hosts[one].endpoint.peer(self.numbers[other]).and_then(|peer| peer.relay_reason)
     }
 
     fn be_silent(&mut self) -> Checked {

@@ -7,6 +7,7 @@ use super::wire::Wire;
 use super::{Outcome, Scenario, Stand};
 use crate::{Link, Net, Sent};
 use proto_core::endpoint::{Outcome as Answer, PathKind, StreamConfig, TrustCommand};
+use proto_core::limits::{REGISTRY_MAX_BACKOFF, REGISTRY_REPLY_TIMEOUT};
 use proto_core::{Config, Event, NodeId, RequestId, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -20,8 +21,11 @@ const TAIL: usize = 200;
 /// How long hosts may take to register and trust each other at first, on a network without faults.
 const MEETING: Duration = Duration::from_secs(30);
 
-/// After this nothing is felt of a fault: the beacon hears of every host twice.
-pub(super) const CONVALESCENCE: Duration = Duration::from_secs(45);
+/// After this nothing is felt of a fault: 25 s until a host asks the beacon again (PP-NAT-3), 2 s until another answer confirms another address
+/// (PP-NAT-5), and a question to the registry whose first answer did not come.
+pub(super) const CONVALESCENCE: Duration = Duration::from_secs(25 + 2)
+    .saturating_add(REGISTRY_REPLY_TIMEOUT.saturating_mul(2))
+    .saturating_add(REGISTRY_MAX_BACKOFF);
 
 /// What is wrong, in words.
 pub(super) type Checked<T = ()> = Result<T, String>;

@@ -78,7 +78,8 @@ fn datagrams(done: &[(Duration, LeadAction)]) -> Vec<Duration> {
 //= spec/nat.md#pp-nat-22
 //= type=test
 //# A search opens at most 256 sockets on the symmetric side, sends at most 100 datagrams a second on either side, ends after 12 seconds, is
-//# the only one of an endpoint, and rests for an hour toward a peer with which it failed.
+//# the only one of an endpoint, and rests for an hour toward a peer with which it failed, unless one of the two is seen at another IP
+//# address.
 #[test]
 fn the_symmetric_side_keeps_its_budget_and_ends() {
     let scattered =

@@ -2,7 +2,7 @@
 
 use super::net::{World, at, direct, ms};
 use crate::ids::SocketId;
-use crate::path::{OwnAddresses, PathAction, PathConfig, PathSet, PeerAddresses, Route};
+use crate::path::{OwnAddresses, PathAction, PathConfig, PathSet, PeerAddresses, RelayReason, Route};
 use crate::rng::Rng;
 use crate::time::Timestamp;
 use crate::wire::candidate::{Local, Reflexive};
@@ -148,4 +148,25 @@ fn an_address_that_the_beacon_names_again_and_again_is_tried_six_times_in_half_a
     paths.punch_command(later, at(PEER));
     paths.handle_timeout(later + ms(300));
     assert!(probed(&mut paths, later).contains(&direct(PEER)));
+}
+
+/// Found by random scenarios: a path once lost hid for ever what had become of the search for another one.
+#[test]
+fn a_search_that_failed_is_the_reason_once_it_was_done_and_until_a_direct_way_works() {
+    let mut world = World::new(true, true);
+    world.set_ours();
+    world.dial();
+    world.talk(ms(1000));
+    world.open = false;
+    world.talk(ms(4000));
+    world.a.paths.judge(Some(RelayReason::SprayFailed));
+    assert_eq!(world.a.paths.relay_reason(), Some(RelayReason::FellSilent), "it is still tried hard");
+    world.talk(ms(9000));
+    assert_eq!(world.a.paths.relay_reason(), Some(RelayReason::SprayFailed));
+    world.open = true;
+    world.talk(ms(90_000));
+    assert_eq!(world.a.paths.relay_reason(), None);
+    world.open = false;
+    world.talk(ms(20_000));
+    assert_eq!(world.a.paths.relay_reason(), Some(RelayReason::FellSilent), "the verdict was taken back");
 }
