@@ -67,6 +67,11 @@ pub(crate) fn is_newer(version: &str) -> bool {
     at_least(version, "1.10.0")
 }
 
+/// Whether a version signs its registrations and says its number in them, and streams files: so from 1.12 on, as far as was looked.
+pub(crate) fn signs_and_streams(version: &str) -> bool {
+    at_least(version, "1.12.0")
+}
+
 fn row(section: &str, (feature, direction): (&str, &str), version: &str) -> Row {
     let [section, feature, direction, version] = [section, feature, direction, version].map(str::to_owned);
     Row { section, feature, direction, version }

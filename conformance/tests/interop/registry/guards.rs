@@ -1,7 +1,7 @@
 //! TLS, crowds behind one address, and registrations nobody else may make.
 
 use super::{OPEN, Pair, SECTION, Stranger};
-use crate::case::{Case, is_newer};
+use crate::case::{Case, signs_and_streams};
 use crate::reference::Reference;
 use lab::agent::PATIENCE;
 use lab::netns::Isolated;
@@ -72,7 +72,7 @@ pub(super) fn signed_registration(version: String) -> Case {
         let reply = stranger.ask(&stolen);
         let after = stranger.lookup(victim.node());
         assert_eq!(after["hostname"], "victim");
-        if is_newer(&version) {
+        if signs_and_streams(&version) {
             // It signs its registrations, so an unsigned one is refused from then on.
             assert_eq!(reply["error"], "signature required for authenticated node");
             assert_eq!(after["real_addr"], before["real_addr"]);
