@@ -106,6 +106,23 @@ fn what_rests_is_not_open() {
     assert_eq!(open(&world), (0, 0));
 }
 
+/// A server of short requests: what it is done with must not keep others out while it rests.
+#[test]
+fn what_rests_and_belongs_to_nobody_takes_no_place_at_its_port() {
+    let mut world = World::met(Config::default());
+    world.ours.listen(1000).unwrap();
+    for port in 5000..5000 + 3 * u16::try_from(limits::STREAMS_PER_PEER_AND_PORT).unwrap() {
+        let isn = world.dial_in(0, port, 1000).unwrap_or_else(|| panic!("{port} is refused"));
+        let (id, _) = world.ours.accept(1000).unwrap();
+        world.act(|ours, now| ours.finish(now, id)).unwrap();
+        world.send(0, stream(Flags::ACK, (port, 1000), 1, isn.wrapping_add(2)), b"");
+        assert_eq!(world.ours.stream_status(id).map(|status| status.stats.state), Some("time_wait"));
+        world.act(|ours, now| ours.reset(now, id));
+        world.forget();
+    }
+    assert_eq!(world.ours.status().streams, 0);
+}
+
 //= spec/addressing.md#pp-addr-9
 //= type=test
 //# The node 0xFFFFFFFF means all members of a network and never appears as the destination of a packet we send.
