@@ -205,6 +205,8 @@ pub const STREAM_RECEIVE_RESERVE: u64 = 64 * 1024;
 pub const STREAM_REFERENCE_RECEIVE_BUFFER: u64 = 2 * 1024 * 1024;
 /// Holes in what a stream received. 8 MiB of full segments have fewer at 10 % loss; each costs 16 bytes.
 pub const STREAM_REORDER_RANGES: usize = 1024;
+/// Bytes of a segment's payload at least, whatever the peer accepts (W-18): each segment outstanding costs memory beside its bytes.
+pub const STREAM_LEAST_SEGMENT: u16 = 64;
 /// Segments kept while the SYN-ACK is awaited (PP-SES-11).
 pub const STREAM_EARLY_SEGMENTS: usize = 16;
 /// Segments outstanding toward a peer not known to be ours: its reorder buffer holds no more (PP-REL-17).

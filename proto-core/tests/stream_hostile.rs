@@ -149,3 +149,28 @@ fn an_acknowledgement_within_a_selectively_acknowledged_segment_counts_it_once()
     };
     run(reference_params(), false, &[Step::Write(5760), segment(0, &[(1, 2304)]), segment(1153, &[(0, 2304)])]);
 }
+
+/// One byte a segment would cost a peer that asks for it nothing, and us an entry of the scoreboard for each.
+#[test]
+fn no_peer_gets_segments_of_a_byte() {
+    let mut buffer = vec![0; 65_535];
+    let now = Timestamp::from_micros(5);
+    let options = Options { capabilities: Capabilities::NONE, max_segment: 1, window_shift: 8 }.to_bytes();
+    let mut connection = Connection::connect(params(), SeqNumber(1), now);
+    drain(&mut connection, now, &mut buffer);
+    let answer = Packet::of(Flags::SYN | Flags::ACK, 7, 2, 512, &options);
+    connection.handle_segment(now, &answer.segment());
+    assert_eq!(connection.write(now, &pattern(600)), Ok(600));
+    let mut sent = Vec::new();
+    while let Some(header) = connection.poll_segment(now, &mut buffer) {
+        sent.push(header.payload_len);
+    }
+    assert!(sent.contains(&64) && sent.len() <= 12, "{sent:?}");
+}
+
+#[test]
+fn a_path_of_a_byte_ends() {
+    let look = Step::Segment { flags: 2, seq: 0, ack: 9, window: 0, payload: Payload::Data(0) };
+    let steps = [Step::Path(9), Step::Write(3252), look, Step::Path(3099), Step::Path(1)];
+    run(params(), false, &steps);
+}

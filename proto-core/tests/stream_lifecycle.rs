@@ -88,8 +88,8 @@ fn a_known_round_trip_time_makes_the_handshake_patient_for_less() {
 
 //= spec/session.md#pp-ses-8
 //= type=test
-//# A SYN without an answer is repeated at most five times, first after 1 second when the round-trip time is not known, then after
-//# twice as long each time up to 8 seconds.
+//# A SYN without an answer is repeated at most five times, first after three round-trip times when these are known and shorter
+//# than 1 second, else after 1 second, then after twice as long each time up to 8 seconds.
 #[test]
 fn a_dial_into_silence_ends() {
     let mut pair = Pair::new(params(), params(), link(), 1);
@@ -98,6 +98,17 @@ fn a_dial_into_silence_ends() {
     assert_eq!(closed(&pair, Side::A), Some(CloseReason::RetransmissionLimit));
     assert_eq!(pair.sent[0], 7, "six SYNs and an RST");
     assert!(pair.a.is_gone());
+}
+
+/// As after a time when the path was clogged.
+#[test]
+fn a_path_that_was_slow_does_not_delay_the_second_syn() {
+    let slow = Params { initial_rtt: Some(SECOND * 2), ..params() };
+    let mut pair = Pair::new(slow, params(), link(), 1);
+    lose(&mut pair, 1, |side, _| side == Side::A);
+    let started = pair.now;
+    assert!(pair.run(SECOND * 3, |pair| pair.is_connected()));
+    assert_eq!(pair.now.saturating_since(started), SECOND + Duration::from_millis(30));
 }
 
 //= spec/session.md#pp-ses-11

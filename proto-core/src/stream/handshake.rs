@@ -10,7 +10,7 @@ use super::timers::Timers;
 use super::window::{PeerWindow, Unit, shift_for};
 use super::{CloseReason, Connection, Counters, Flags, Params, REFERENCE_MSS, Segment, SegmentHeader, StreamTimer};
 use crate::congestion::{Algorithm as _, Controller, Settings};
-use crate::limits::{STREAM_EARLY_SEGMENTS, STREAM_REFERENCE_RECEIVE_BUFFER};
+use crate::limits::{STREAM_EARLY_SEGMENTS, STREAM_LEAST_SEGMENT, STREAM_REFERENCE_RECEIVE_BUFFER};
 use crate::seq::SeqNumber;
 use crate::time::Timestamp;
 use crate::wire::options::Options;
@@ -61,7 +61,8 @@ impl Handshake {
     }
 
     fn interval(&self, rtt: Option<Duration>) -> Duration {
-        let first = rtt.map_or(FIRST_INTERVAL, |rtt| (rtt * 3).max(LEAST_INTERVAL));
+        // A slow path may be slow no more, and a dial has no more than 4.8 s.
+        let first = rtt.map_or(FIRST_INTERVAL, |rtt| (rtt * 3).clamp(LEAST_INTERVAL, FIRST_INTERVAL));
         first.saturating_mul(1_u32 << self.attempts.saturating_sub(1).min(8)).min(LONGEST_INTERVAL)
     }
 }
@@ -151,7 +152,7 @@ impl Connection {
 
     /// Recomputes the segment size after one of its limits changed.
     pub(super) fn apply_segment_size(&mut self) {
-        self.mss = self.path_mss.min(self.peer_mss).max(1).into();
+        self.mss = self.path_mss.min(self.peer_mss).max(STREAM_LEAST_SEGMENT).into();
         let reference = Settings::reference(self.mss);
         let settings = if self.peer_is_ours() {
             let buffers = self.params.receive_buffer.max(self.params.send_buffer) as u64;
@@ -268,8 +269,8 @@ impl Connection {
             return;
         }
         //= spec/session.md#pp-ses-8
-        //# A SYN without an answer is repeated at most five times, first after 1 second when the round-trip time is not known, then after
-        //# twice as long each time up to 8 seconds.
+        //# A SYN without an answer is repeated at most five times, first after three round-trip times when these are known and shorter
+        //# than 1 second, else after 1 second, then after twice as long each time up to 8 seconds.
         //= spec/session.md#pp-ses-9
         //# A SYN-ACK is repeated on the same schedule until something acknowledges it.
         if self.handshake.attempts >= MAX_ATTEMPTS {
