@@ -188,7 +188,9 @@ impl Endpoint {
             && *searched == node
         {
             lead.refused();
-            self.end_search(Some(RelayReason::SprayingBusy));
+            self.end_search(None);
+            self.with_peer(node, |peer| peer.path.search_was_refused());
+            self.next_search();
         }
     }
 

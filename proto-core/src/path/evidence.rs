@@ -227,7 +227,7 @@ impl PathSet {
             Some(Route::Direct { .. }) | None => {
                 self.chase = None;
                 self.burst = None;
-                self.verdict = None;
+                self.judge(None);
             }
         }
     }

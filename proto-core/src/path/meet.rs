@@ -113,12 +113,19 @@ impl PathSet {
     /// What stands in the way of a direct path, as far as whoever knows both sides' NATs can tell; `None` takes it back.
     pub fn judge(&mut self, reason: Option<RelayReason>) {
         self.verdict = reason;
+        self.queued = reason == Some(RelayReason::SprayingBusy);
     }
 
-    /// The search with another peer has ended: one that had to wait for it need not wait for the next attempts.
+    /// The peer searches with somebody else, or not again yet: it says when it is free, so that asking it at every chance is of no use.
+    pub fn search_was_refused(&mut self) {
+        self.verdict = Some(RelayReason::SprayingBusy);
+        self.queued = false;
+    }
+
+    /// This side's search with another peer has ended: one that had to wait for it need not wait for the next attempts.
     pub fn search_is_free(&mut self, now: Timestamp) {
-        if self.verdict == Some(RelayReason::SprayingBusy) && self.selected == Some(Route::Relay) {
-            self.verdict = None;
+        if self.queued && self.selected == Some(Route::Relay) {
+            self.judge(None);
             self.own_addresses_changed(now);
         }
     }

@@ -85,6 +85,8 @@ pub struct PathSet {
     told: (Timestamp, usize),
     search: Option<Search>,
     verdict: Option<RelayReason>,
+    /// The verdict is that this side searches with another peer.
+    queued: bool,
     probes: Probes,
     /// No task is in it twice, and at most [`MAX_PATH_TASKS`].
     tasks: VecDeque<Task>,
@@ -129,6 +131,7 @@ impl PathSet {
             told: (now, 0),
             search: None,
             verdict: None,
+            queued: false,
             probes: Probes::default(),
             tasks: VecDeque::new(),
         }
