@@ -61,7 +61,9 @@ fn one_seed() {
 /// Each found a defect of the core in a `soak`.
 #[test]
 fn seeds_that_soak_found() {
-    for seed in [30_119_425_839_465_017, 2_026_119_153, 30_119_815_439_974_441, 30_119_821_563_661_203] {
+    for seed in
+        [30_119_425_839_465_017, 2_026_119_153, 30_119_815_439_974_441, 30_119_821_563_661_203, 30_119_831_579_656_879]
+    {
         judge(seed).unwrap_or_else(|failure| panic!("{failure}"));
     }
 }

@@ -218,7 +218,7 @@ impl Endpoint {
     fn next_search(&mut self) {
         let now = self.now;
         for node in self.peers.keys().copied().collect::<Vec<_>>() {
-            self.with_peer(node, |peer| peer.path.search_is_free(now));
+            self.with_peer(node, |peer| peer.path.own_search_is_over(now));
         }
     }
 

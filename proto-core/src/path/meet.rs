@@ -123,8 +123,15 @@ impl PathSet {
     }
 
     /// This side's search with another peer has ended: one that had to wait for it need not wait for the next attempts.
+    pub fn own_search_is_over(&mut self, now: Timestamp) {
+        if self.queued {
+            self.search_is_free(now);
+        }
+    }
+
+    /// The peer meets again, or this side does: a search that either refused may be possible now.
     pub fn search_is_free(&mut self, now: Timestamp) {
-        if self.queued && self.selected == Some(Route::Relay) {
+        if self.verdict == Some(RelayReason::SprayingBusy) && self.selected == Some(Route::Relay) {
             self.judge(None);
             self.own_addresses_changed(now);
         }
