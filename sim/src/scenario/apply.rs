@@ -272,6 +272,7 @@ impl World {
                 let host = usize::from(host) % self.insiders;
                 self.excuse(host);
                 self.net.jump_clock(host, i64::from(seconds) * 1_000_000);
+                self.wire.forgot();
                 if self.is_awake(host) {
                     self.net.jump_wall_clock(host, i64::from(seconds));
                 }

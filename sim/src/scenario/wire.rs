@@ -62,7 +62,7 @@ impl Wire {
         *allowed += PUNCHES + if news { PROBES * self.peers } else { 0 };
     }
 
-    /// A host forgot peers, and what it tried with them.
+    /// A host forgot peers and what it tried with them, or its clock says that this is long ago.
     pub(super) fn forgot(&mut self) {
         self.named.clear();
     }
