@@ -58,7 +58,7 @@ fn one_seed() {
     }
 }
 
-/// Each found a defect of the core in a `soak`.
+/// Each found a defect in a `soak`: of the core, or the last two of a check.
 #[test]
 fn seeds_that_soak_found() {
     for seed in [
@@ -68,6 +68,7 @@ fn seeds_that_soak_found() {
         30_119_821_563_661_203,
         30_119_831_579_656_879,
         30_119_837_434_905_670,
+        30_119_852_551_183_735,
     ] {
         judge(seed).unwrap_or_else(|failure| panic!("{failure}"));
     }

@@ -280,12 +280,15 @@ impl Net {
     fn host_timer(&mut self, index: usize) {
         let now = self.hosts[index].clock(self.now);
         self.hosts[index].endpoint.handle_timeout(now);
-        let again = self.hosts[index].endpoint.poll_timeout();
+        let due = |net: &Self| net.hosts[index].endpoint.poll_timeout().filter(|(at, _)| *at <= now);
+        let again = due(self);
         self.drain(index);
-        assert!(
-            again.is_none_or(|(at, _)| at > now) || self.hosts[index].endpoint.poll_timeout() != again,
-            "a past deadline was told again: {again:?}"
-        );
+        if again.is_some() && due(self) == again {
+            // What one deadline brings about may be due at once, and no more than once.
+            self.hosts[index].endpoint.handle_timeout(now);
+            self.drain(index);
+            assert_ne!(due(self), again, "a past deadline was told again");
+        }
     }
 
     fn arrive(&mut self, what: Arrival) {
