@@ -104,6 +104,11 @@ impl World {
         self.conns.iter_mut().filter(of_host).for_each(|conn| conn.excused = true);
     }
 
+    /// An address that was named to this host before is news to it again.
+    fn forgot(&mut self, host: usize) {
+        self.wire.forgot([self.net.hosts[host].address.ip(), self.net.outer_address(host)]);
+    }
+
     fn want(&mut self, conn: u8, len: u64, side: usize) {
         let Some(index) = self.conn(conn) else { return };
         let end = &mut self.conns[index].ends[side];
@@ -165,7 +170,7 @@ impl World {
         self.wants[one][other] = false;
         self.parted.extend([(one, other), (other, one)]);
         self.net.act(one, |endpoint, now| endpoint.trust(now, TrustCommand::Revoke(node)));
-        self.wire.forgot();
+        self.forgot(one);
     }
 
     /// The outsider tries what an agent can try with one whose number it guessed.
@@ -272,7 +277,7 @@ impl World {
                 let host = usize::from(host) % self.insiders;
                 self.excuse(host);
                 self.net.jump_clock(host, i64::from(seconds) * 1_000_000);
-                self.wire.forgot();
+                self.forgot(host);
                 if self.is_awake(host) {
                     self.net.jump_wall_clock(host, i64::from(seconds));
                 }
@@ -297,7 +302,7 @@ impl World {
     fn crash(&mut self, host: usize, until: Timestamp, with_state: bool) {
         self.excuse(host);
         self.net.crash(host);
-        self.wire.forgot();
+        self.forgot(host);
         self.lives[host] += 1;
         self.revivals.insert((until, host), with_state);
         for end in self.conns.iter_mut().flat_map(|conn| &mut conn.ends).filter(|end| end.host == host) {

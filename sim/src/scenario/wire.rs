@@ -62,9 +62,9 @@ impl Wire {
         *allowed += PUNCHES + if news { PROBES * self.peers } else { 0 };
     }
 
-    /// A host forgot peers and what it tried with them, or its clock says that this is long ago.
-    pub(super) fn forgot(&mut self) {
-        self.named.clear();
+    /// The host at these addresses forgot peers and what it tried with them, or its clock says that this is long ago.
+    pub(super) fn forgot(&mut self, host: [IpAddr; 2]) {
+        self.named.retain(|(named_to, _), _| !host.contains(&named_to.ip()));
     }
 
     /// A datagram that an endpoint or the beacon sent.
