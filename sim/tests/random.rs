@@ -58,7 +58,7 @@ fn one_seed() {
     }
 }
 
-/// Each found a defect in a `soak`: of the core, or the last two of a check.
+/// Each found a defect in a `soak`: of the core, or the last but one of a check.
 #[test]
 fn seeds_that_soak_found() {
     for seed in [

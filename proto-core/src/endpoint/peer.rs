@@ -220,7 +220,7 @@ impl Endpoint {
     }
 
     fn settle_peer(&mut self, node: NodeId) -> bool {
-        let mut busy = false;
+        let (mut busy, mut served) = (false, false);
         loop {
             let now = self.now;
             let Some(peer) = self.peers.get_mut(&node) else { return busy };
@@ -231,6 +231,10 @@ impl Endpoint {
             } else if peer.tunnel.sending() != peer.hello_session && peer.path.route().is_some() {
                 peer.hello_session = peer.tunnel.sending();
                 self.say_hello(node);
+            } else if !served && peer.path.poll_timeout().is_some_and(|at| at <= now) {
+                // What was just brought about may be due at once: no caller is told the deadline that it served again.
+                served = true;
+                peer.path.handle_timeout(now);
             } else {
                 let (tunnel, path) = (peer.tunnel.poll_timeout().map(|(at, _)| at), peer.path.poll_timeout());
                 self.timers.set(TimerKind::Tunnel(node), tunnel);
