@@ -49,6 +49,26 @@ fn every_segment_and_byte_is_counted_once() {
     assert_eq!(script.ours.holes(), 0);
 }
 
+/// By three duplicates, by what was selectively acknowledged beyond it, and by time.
+#[test]
+fn a_loss_found_without_a_timeout_is_counted_once() {
+    let at = |segment: u32| 501 + segment * 1152;
+    let three = sack(&[(at(1), at(4))]);
+    let one = sack(&[(at(1), at(2))]);
+    for (acks, payload) in [(6, &[][..]), (2, &three), (1, &one)] {
+        let mut script = Script::answered(params(), 512, b"", MILLISECOND * 20);
+        script.write(&pattern(8 * 1152));
+        script.wait(MILLISECOND * 20);
+        for _ in 0..acks {
+            script.receive(Flags::ACK, 1, 501, 512, payload);
+        }
+        let again = script.wait(MILLISECOND * 20);
+        assert_eq!(again.iter().map(|(_, p)| p.seq.0).collect::<Vec<_>>(), [501], "{acks}");
+        let status = script.ours.status();
+        assert_eq!((status.retransmits, status.fast_retransmits), (1, 1), "{acks}");
+    }
+}
+
 #[test]
 fn a_reader_is_told_once_until_it_was_blocked() {
     let mut script = Script::dialled(params(), 512);

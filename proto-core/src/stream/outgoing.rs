@@ -172,7 +172,7 @@ impl Outgoing {
         }
         let mut progress = Progress { advanced, delivered: told.bytes, duplicate, ..Progress::default() };
         if !peer_is_ours {
-            self.infer_loss(advanced);
+            self.infer_loss(&mut progress);
         }
         self.find_losses(now, outstanding, &mut progress);
         if told.bytes > 0 && !matches!(self.recovery, Recovery::Fast(_)) {
@@ -183,11 +183,11 @@ impl Outgoing {
     }
 
     /// Losses of a peer that sends no SACK: three duplicates, and partial acknowledgements (RFC 6582). Ours always sends SACK.
-    fn infer_loss(&mut self, advanced: bool) {
+    fn infer_loss(&mut self, progress: &mut Progress) {
         if self.board.sacked_segments() > 0 {
             return;
         }
-        let partial = advanced && matches!(self.recovery, Recovery::Fast(_));
+        let partial = progress.advanced && matches!(self.recovery, Recovery::Fast(_));
         //= spec/congestion.md#pp-cc-5
         //# Three duplicate acknowledgements mean that the first unacknowledged segment is lost, and it is sent again.
         let third = self.duplicates == DUPLICATE_THRESHOLD && self.recovery == Recovery::None;
@@ -196,7 +196,7 @@ impl Outgoing {
         if (third || (partial && once)) && self.board.mark_first_lost() {
             self.retransmit_now = true;
             if third {
-                self.enter_recovery(outstanding);
+                self.enter_recovery(outstanding, progress);
             }
         }
     }
@@ -207,12 +207,12 @@ impl Outgoing {
         let (found, look_again) = self.board.detect(now, srtt, self.recovery != Recovery::None);
         progress.look_again = look_again;
         if found > 0 && self.recovery == Recovery::None {
-            self.enter_recovery(outstanding);
-            progress.entered_recovery = true;
+            self.enter_recovery(outstanding, progress);
         }
     }
 
-    fn enter_recovery(&mut self, outstanding: u64) {
+    fn enter_recovery(&mut self, outstanding: u64, progress: &mut Progress) {
+        progress.entered_recovery = true;
         self.recovery = Recovery::Fast(self.next);
         self.retransmit_now = true;
         self.control.on_loss(outstanding);
