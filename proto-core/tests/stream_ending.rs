@@ -5,7 +5,7 @@ mod pair;
 use core::time::Duration;
 use pair::script::Script;
 use pair::{Packet, params};
-use proto_core::stream::{CloseReason, Flags, StreamEvent, WriteError};
+use proto_core::stream::{CloseReason, Flags, ReadError, StreamEvent, WriteError};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -150,4 +150,60 @@ fn what_is_sent_after_the_fin_stands_behind_it() {
     script.receive(Flags::ACK, 1, 501, 512, b"still talking");
     let answer = script.wait(MILLISECOND * 40);
     assert_eq!(answer.iter().map(|(_, p)| (p.flags, p.seq.0, p.ack.0)).collect::<Vec<_>>(), [(Flags::ACK, 502, 14)]);
+}
+
+/// FIN and ACK are never answered while our own end waits for its acknowledgement: the reference would answer again, without end.
+#[test]
+fn a_fin_ahead_of_missing_data_asks_for_it() {
+    for (waiting, flags, asks) in [
+        (false, Flags::FIN, true),
+        (false, Flags::FIN | Flags::ACK, true),
+        (true, Flags::FIN, true),
+        (true, Flags::FIN | Flags::ACK, false),
+    ] {
+        let (mut script, next) = if waiting { (finished(), 502) } else { (near(), 501) };
+        script.receive(flags, 50, 501, 0, b"");
+        let told: Vec<_> = script.sent().iter().map(|p| (p.flags, p.seq.0, p.ack.0)).collect();
+        assert_eq!(told, if asks { vec![(Flags::ACK, next, 1)] } else { vec![] }, "{flags:?} {waiting}");
+    }
+}
+
+#[test]
+fn who_told_its_end_offers_no_window() {
+    let mut script = near();
+    script.receive(Flags::FIN | Flags::ACK, 50, 501, 512, b"");
+    assert_eq!(script.sent().len(), 1);
+    script.write(b"to nobody");
+    assert!(script.sent().is_empty(), "it takes nothing any more");
+}
+
+#[test]
+fn what_else_arrives_does_not_prolong_the_wait_for_missing_data() {
+    let mut script = near();
+    script.receive(Flags::FIN, 6, 0, 0, b"");
+    script.wait(SECOND * 8);
+    script.receive(Flags::ACK, 1, 501, 512, b"");
+    script.wait(SECOND * 2);
+    assert_eq!(script.closed(), Some(CloseReason::Truncated));
+}
+
+#[test]
+fn who_finished_at_the_same_time_reads_the_end_before_its_own_is_acknowledged() {
+    let mut script = finished();
+    assert_eq!(script.ours.read(script.now, &mut [0; 9]), Err(ReadError::Blocked));
+    script.receive(Flags::FIN, 1, 0, 0, b"");
+    assert_eq!(drain(&mut script), [StreamEvent::Readable]);
+    assert_eq!(script.ours.read(script.now, &mut [0; 9]), Ok(0));
+    assert_eq!(script.ours.state_name(), "fin_wait");
+}
+
+/// D-26, of a dial without an answer, whose own limit is half a minute.
+#[test]
+fn a_finish_before_any_answer_fails_after_ten_seconds() {
+    let mut script = Script::dialling(params());
+    script.ours.finish(script.now).unwrap();
+    script.wait(MILLISECOND * 9999);
+    assert_eq!(script.closed(), None);
+    script.wait(MILLISECOND);
+    assert_eq!(script.closed(), Some(CloseReason::RetransmissionLimit));
 }

@@ -7,7 +7,8 @@ use pair::script::{Script, sack};
 use pair::{Link, Pair, params, pattern, reference_params};
 use proto_core::seq::SeqNumber;
 use proto_core::stream::receive::{Arrival, Receiver};
-use proto_core::stream::{CloseReason, Flags, Params};
+use proto_core::stream::{CloseReason, Flags, Params, StreamTimer};
+use proto_core::wire::options::{Capabilities, Options};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -16,6 +17,11 @@ const SEGMENT: u32 = 1152;
 /// A script whose handshake took `rtt`, so that the timeout is three times that.
 fn after(rtt: Duration) -> Script {
     Script::answered(params(), 512, b"", rtt)
+}
+
+/// The options block of a peer of ours.
+fn ours() -> Vec<u8> {
+    Options { capabilities: Capabilities::NONE, max_segment: 8832, window_shift: 8 }.to_bytes().to_vec()
 }
 
 fn times(sent: &[(u64, pair::Packet)]) -> Vec<u64> {
@@ -96,6 +102,24 @@ fn the_tail_is_sent_again_once_before_the_timeout() {
     }
     script.write(b"k");
     assert_eq!(times(&script.wait(MILLISECOND * 210)), [0, 200]);
+}
+
+#[test]
+fn progress_begins_the_timeout_anew_and_the_last_ends_it() {
+    let mut script = after(MILLISECOND * 100);
+    script.write(&pattern(2 * SEGMENT as usize));
+    assert_eq!(script.sent().len(), 2);
+    script.now = script.now + MILLISECOND * 100;
+    script.receive(Flags::ACK, 1, 501 + SEGMENT, 512, b"");
+    // 0.1 seconds there and back, twice: the timeout is 0.1 + 4 x 0.0375.
+    let sent = script.wait(MILLISECOND * 250);
+    assert_eq!(sent.iter().map(|(at, p)| (*at, p.seq.0)).collect::<Vec<_>>(), [(250, 501 + SEGMENT)]);
+    script.receive(Flags::ACK, 1, 501 + 2 * SEGMENT, 512, b"");
+    assert_eq!(
+        script.ours.poll_timeout().map(|(_, timer)| timer),
+        Some(StreamTimer::Keepalive),
+        "nothing is waited for"
+    );
 }
 
 //= spec/reliability.md#pp-rel-15
@@ -243,6 +267,30 @@ fn a_long_timeout_makes_probes_rarer_and_30_seconds_are_the_longest_pause() {
     assert_eq!(pauses, [4500, 9000, 18_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000]);
 }
 
+/// A segment goes as a whole or waits: a window that opens by little would else be filled by little.
+#[test]
+fn less_than_a_segment_of_window_is_left_unused_while_something_is_outstanding() {
+    let mut script = Script::answered(params(), 1, &ours(), MILLISECOND * 20);
+    script.write(&pattern(10_000));
+    let sent = script.wait(MILLISECOND * 20);
+    assert_eq!(sent.iter().map(|(_, p)| p.payload.len()).collect::<Vec<_>>(), [1152; 3], "of 4096 bytes");
+    script.receive(Flags::ACK, 1, 501 + 3 * SEGMENT, 0, b"");
+    assert_eq!(script.sent().iter().map(|p| p.payload.len()).collect::<Vec<_>>(), [640], "nothing else would open it");
+}
+
+#[test]
+fn what_is_left_goes_whole_into_a_window_that_is_almost_closed() {
+    let mut script = Script::dialled(params(), 512);
+    script.write(&pattern(SEGMENT as usize));
+    assert_eq!(script.sent().len(), 1);
+    script.receive(Flags::ACK, 1, 501 + SEGMENT, 10, b"");
+    // With six bytes more it would be taken for two SACK blocks.
+    let left = &sack(&[(1, 2), (3, 4)])[..15];
+    script.write(left);
+    let sent = script.wait(MILLISECOND * 20);
+    assert_eq!(sent.iter().map(|(_, p)| &p.payload[..]).collect::<Vec<_>>(), [left]);
+}
+
 //= spec/flow.md#pp-flow-10
 //= type=test
 //# Ten probes without an answer, or 120 seconds, end the connection.
@@ -282,4 +330,47 @@ fn between_ours_a_stream_holds_little_until_its_reader_keeps_up() {
         got >= data.len()
     });
     assert!(pair.b().status().receive_window >= 1 << 20, "{}", pair.b().status().receive_window);
+}
+
+// ---- The congestion window ----
+
+//= spec/congestion.md#pp-cc-3
+//= type=test
+//# In slow start the window grows by the bytes acknowledged, at most two segments for each ACK of a peer that is not known to be ours.
+#[test]
+fn slow_start_counts_every_byte_toward_ours_and_two_segments_an_ack_toward_the_reference() {
+    for (options, grown) in [(ours(), 20), (Vec::new(), 12)] {
+        let mut script = Script::answered(params(), 512, &options, MILLISECOND * 20);
+        script.write(&pattern(100 * SEGMENT as usize));
+        assert_eq!(script.wait(MILLISECOND * 20).len(), 10);
+        script.receive(Flags::ACK, 1, 501 + 10 * SEGMENT, 512, b"");
+        assert_eq!(script.ours.status().congestion_window, grown * u64::from(SEGMENT));
+    }
+}
+
+//= spec/congestion.md#pp-cc-9
+//= type=test
+//# The window does not grow while the application, and not the window, holds the sender back.
+#[test]
+fn a_window_that_is_not_filled_does_not_grow() {
+    let mut script = after(MILLISECOND * 20);
+    let mut una = 501;
+    // Writes so many segments, has them acknowledged one by one, and gives the window in segments.
+    let mut passed = |segments: u32| {
+        script.write(&pattern((segments * SEGMENT) as usize));
+        let end = una + segments * SEGMENT;
+        while una < end {
+            let sent = script.wait(MILLISECOND * 20);
+            for _ in sent {
+                una += SEGMENT;
+                script.receive(Flags::ACK, 1, una, 512, b"");
+            }
+        }
+        script.ours.status().congestion_window / u64::from(SEGMENT)
+    };
+    assert_eq!([3, 9, 3, 1, 5].map(&mut passed), [10; 5]);
+    let grown = passed(60);
+    assert!(grown > 20, "{grown}");
+    let idle = passed(1);
+    assert_eq!([3, 9, 3, 1, 5].map(&mut passed), [idle; 5], "its writer paused");
 }

@@ -148,3 +148,26 @@ fn answers_to_new_keys_are_four_a_second_at_most() {
     }
     assert!((7..=10).contains(&answers), "{answers} in two seconds");
 }
+
+/// What was said before our key was replaced says nothing about the new one.
+#[test]
+fn after_our_key_was_replaced_the_next_new_key_is_answered_at_once() {
+    for replaced in [false, true] {
+        let mut net = Net::connected();
+        let answers = |net: &mut Net| {
+            net.restart(A);
+            let exchange = net.exchange_frame(A);
+            net.deliver(B, exchange).unwrap();
+            net.act();
+            net.wire.drain(..).filter(|(to, frame)| *to == A && frame.starts_with(&PILA)).count()
+        };
+        assert_eq!(answers(&mut net), 1);
+        if replaced {
+            net.sides[B].tunnel.want_rekey();
+            net.act();
+            net.wire.clear();
+        }
+        net.now = net.now + Duration::from_millis(100);
+        assert_eq!(answers(&mut net), usize::from(replaced));
+    }
+}
