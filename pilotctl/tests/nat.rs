@@ -1,7 +1,7 @@
 //! The walk-through of the public documents with every agent behind a router of its own: real NAT by nftables, real
 //! processes. What `status` and `peers` say is held against what the routers are known to do.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
 
 use lab::agent::{Agent, PATIENCE, befriend};
 use lab::echo::Echo;
@@ -9,23 +9,28 @@ use lab::netns::{Access, Lab, Site, with_namespaces};
 use lab::noise;
 use lab::rendezvous::Rendezvous;
 use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
+
+/// Where agent A tells its metrics, in its own namespace.
+const METRICS: &str = "127.0.0.1:9464";
 
 /// Two agents, their rendezvous server and the networks between them. The order of fields is the order of the end.
 struct World {
     a: Agent,
     b: Agent,
-    _rendezvous: Rendezvous,
-    _lab: Lab,
+    rendezvous: Rendezvous,
+    lab: Lab,
 }
 
 impl World {
     fn new(a: Access, b: Access) -> Self {
         let lab = Lab::new(a, b);
         let rendezvous = Rendezvous::in_lab(env!("CARGO_BIN_EXE_pilotctl"), &lab);
-        let a = Agent::in_lab("agent-a", &rendezvous, &lab, Site::A);
+        let a = Agent::at("agent-a", &rendezvous, &lab.site(Site::A), &["--metrics-listen", METRICS]);
         let b = Agent::in_lab("agent-b", &rendezvous, &lab, Site::B);
-        Self { a, b, _rendezvous: rendezvous, _lab: lab }
+        Self { a, b, rendezvous, lab }
     }
 
     /// A message with its acknowledgement; what `connect` says.
@@ -35,15 +40,19 @@ impl World {
         sent
     }
 
-    /// A file of 2 MB, compared byte for byte through its digest.
     fn file(&self) -> Value {
+        self.file_to(&self.b)
+    }
+
+    /// A file of 2 MB, compared byte for byte through its digest.
+    fn file_to(&self, to: &Agent) -> Value {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data.bin");
         let digest = noise::write_file(&path, 2);
-        let before = self.b.received().len();
-        let sent = self.a.ok(&["file", "send", "agent-b", path.to_str().unwrap()]);
+        let before = to.received().len();
+        let sent = self.a.ok(&["file", "send", to.hostname(), path.to_str().unwrap()]);
         assert_eq!((&sent["verified"], &sent["sha256"]), (&true.into(), &digest.as_str().into()), "{sent}");
-        let received = self.b.received();
+        let received = to.received();
         assert_eq!(received.len(), before + 1);
         assert_eq!(noise::digest(received.last().unwrap()), digest);
         sent
@@ -69,6 +78,19 @@ impl World {
             agent.until(PATIENCE, &["status"], known)["nat_type"].as_str().unwrap().to_owned()
         })
     }
+}
+
+/// The value of one of agent A's metrics.
+fn metric(world: &World, name: &str) -> u64 {
+    let text = world.a.place().inside(|| {
+        let mut stream = TcpStream::connect(METRICS).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    });
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
 }
 
 fn peer_of<'v>(data: &'v Value, list: &str, peer: u64) -> Option<&'v Value> {
@@ -158,6 +180,56 @@ fn explains_itself(world: &World) {
         assert!(!peer["tried"].as_array().unwrap().is_empty(), "{told}");
         assert!(peer["remedies"].is_array(), "{told}");
     }
+}
+
+/// One peer relayed, one direct: `status`, `why` and `/metrics` tell the same share, for people and for programs.
+#[test]
+fn the_share_of_the_relay_is_told() {
+    with_namespaces(|| {
+        let world = World::new(Access::FullyRandom, Access::FullyRandom);
+        let open = Agent::at("agent-c", &world.rendezvous, &world.lab.rendezvous(), &[]);
+        befriend(&world.a, &world.b);
+        befriend(&world.a, &open);
+        world.message();
+        world.both_say("relay");
+        world.a.ok(&["connect", "agent-c", "--message", "hello"]);
+        let direct =
+            |data: &Value| peer_of(data, "peer_list", open.node()).is_some_and(|peer| peer["path"] == "direct");
+        world.a.until(PATIENCE, &["status"], direct);
+
+        let share = || world.a.ok(&["status"])["relay_share"].clone();
+        let bytes = |share: &Value| [&share["bytes"], &share["bytes_relayed"]].map(|bytes| bytes.as_u64().unwrap());
+        let began = share();
+        assert_eq!([&began["peers"], &began["peers_relayed"]], [2, 1], "{began}");
+        assert_eq!(began["peers_percent"], 50.0, "{began}");
+        world.file_to(&open);
+        let direct_only = share();
+        world.file_to(&world.b);
+        let both = share();
+        let [[b0, r0], [b1, r1], [b2, r2]] = [&began, &direct_only, &both].map(bytes);
+        assert!(
+            b1 - b0 > 2_000_000 && r1 - r0 < 100_000,
+            "a direct file is none of the relay's: {began} {direct_only}"
+        );
+        assert!(r2 - r1 > 2_000_000 && b2 - b1 >= r2 - r1, "a relayed file is: {direct_only} {both}");
+        let percent = both["bytes_percent"].as_f64().unwrap();
+        assert!((percent - 100.0 * r2 as f64 / b2 as f64).abs() < 0.11 && (25.0..75.0).contains(&percent), "{both}");
+
+        let relayed_bytes = metric(&world, "pilot_agent_relayed_bytes_total");
+        let names = ["peers", "peers_direct", "peers_relayed"];
+        assert_eq!(names.map(|name| metric(&world, &format!("pilot_agent_{name}"))), [2, 1, 1]);
+        let last = world.a.ok(&["why"]);
+        assert!((r2..=bytes(&last["relay_share"])[1]).contains(&relayed_bytes), "{relayed_bytes} of {last}");
+        assert_eq!(last["relay_share"]["peers_percent"], 50.0, "{last}");
+        let [peer] = &last["peers"].as_array().unwrap()[..] else { panic!("one peer is relayed: {last}") };
+        assert_eq!(peer["node_id"], world.b.node(), "{last}");
+        assert!(["still-trying", "both-symmetric"].contains(&peer["reason"].as_str().unwrap()), "{last}");
+        let told = world.a.run(&["status"]);
+        let line = told.stdout.lines().find(|line| line.contains("via relay")).unwrap_or_else(|| panic!("{told}"));
+        let tenths = line.split_once("2 (1 via relay, ").and_then(|(_, rest)| rest.strip_suffix(" % of the bytes)"));
+        let tenths: f64 = tenths.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{line}"));
+        assert!((tenths - percent).abs() < 1.0, "{line} and {both}");
+    });
 }
 
 #[test]
