@@ -186,3 +186,7 @@ async fn outside(device: &Device) -> Result<IpAddr, Failure> {
         Err(GetExternalIpError::ActionNotAuthorized) => Err(Failure::Refused),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;
