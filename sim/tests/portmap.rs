@@ -3,30 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod mapper;
+
+use mapper::{OUTSIDE, PORT, ROUTER, gateway, mapped, next_deadline, secs};
 use proto_core::Timestamp;
 use proto_core::nat::{GATEWAY_PORT, Gateway, PortMapEvent, PortMapState, PortMapper};
 use proto_core::rng::Rng;
 use proto_core::wire::candidate::Mapped;
 use proto_core::wire::pcp::result;
 use sim::GatewayModel;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
-
-const ROUTER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 1, 1));
-const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
-const PORT: u16 = 4000;
-
-const fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-fn gateway() -> Gateway {
-    Gateway { address: ROUTER, socket: "192.168.1.20:4000".parse().unwrap() }
-}
-
-fn mapped(port: u16) -> PortMapEvent {
-    PortMapEvent::Mapped(Mapped(SocketAddr::new(IpAddr::V4(OUTSIDE), port)))
-}
 
 /// One mapper and one router, with nothing between them but loss.
 struct World {
@@ -90,13 +77,9 @@ impl World {
 
     fn run(&mut self, span: Duration) {
         let end = self.now + span;
-        while let Some(at) = self.mapper.poll_timeout().filter(|at| *at <= end) {
-            self.now = self.now.max(at);
-            self.mapper.handle_timeout(self.now);
-            assert!(self.mapper.poll_timeout().is_none_or(|next| next > self.now), "a deadline is consumed or moved");
+        while next_deadline(&mut self.mapper, &mut self.now, end) {
             self.settle();
         }
-        self.now = end;
     }
 
     fn state(&self) -> PortMapState {
@@ -300,8 +283,14 @@ fn a_router_that_refuses_just_after_its_restart_is_asked_on() {
 fn after_three_failures_the_gateway_is_looked_for_and_the_mapping_restored() {
     for pcp in [true, false] {
         let mut world = World::started(|router| router.pcp = pcp);
-        world.silent = true;
-        world.run(secs(400));
+        (world.silent, world.sent) = (true, Vec::new());
+        while world.told().len() == 1 {
+            world.run(secs(1));
+        }
+        // A question begins with the shortest wait of its protocol before it is repeated.
+        let begins = |wait: &&u64| if pcp { (27..=33).contains(*wait) } else { **wait == 2 };
+        assert_eq!(world.waits().iter().filter(begins).count(), 3, "{:?}", world.waits());
+        world.run(secs(100));
         assert_eq!(world.told(), [mapped(PORT), PortMapEvent::GatewayWanted]);
         // Somewhere in between it lost everything, and its clock was set by a server since.
         world.router.reboot(Timestamp::from_micros(0));

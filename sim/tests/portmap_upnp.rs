@@ -3,32 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod mapper;
+
+use mapper::{OUTSIDE, PORT, gateway, mapped, next_deadline, outside, secs};
 use proto_core::Timestamp;
 use proto_core::nat::{Gateway, PortMapEvent, PortMapState, PortMapper, UpnpAnswer, UpnpRequest};
 use proto_core::rng::Rng;
-use proto_core::wire::candidate::Mapped;
 use sim::GatewayModel;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
-
-const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
-const PORT: u16 = 4000;
-
-const fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-fn gateway() -> Gateway {
-    Gateway { address: "192.168.1.1".parse().unwrap(), socket: "192.168.1.20:4000".parse().unwrap() }
-}
-
-fn outside(port: u16) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(OUTSIDE), port)
-}
-
-fn mapped(port: u16) -> PortMapEvent {
-    PortMapEvent::Mapped(Mapped(outside(port)))
-}
 
 /// A router with UPnP, and the host that asks it.
 struct World {
@@ -119,13 +101,9 @@ impl World {
 
     fn run(&mut self, span: Duration) {
         let end = self.now + span;
-        while let Some(at) = self.mapper.poll_timeout().filter(|at| *at <= end) {
-            self.now = self.now.max(at);
-            self.mapper.handle_timeout(self.now);
-            assert!(self.mapper.poll_timeout().is_none_or(|next| next > self.now), "a deadline is consumed or moved");
+        while next_deadline(&mut self.mapper, &mut self.now, end) {
             self.settle();
         }
-        self.now = end;
     }
 
     fn forwards(&self) -> Option<u16> {
@@ -298,6 +276,7 @@ fn an_answer_nobody_waits_for_changes_nothing() {
 fn what_the_router_says_is_told() {
     let nowhere = UpnpAnswer::Mapped("0.0.0.0:4000".parse().unwrap());
     for (answer, state) in [
+        (UpnpAnswer::Mapped(outside(0)), PortMapState::Refused),
         (UpnpAnswer::Refused, PortMapState::Refused),
         (UpnpAnswer::Silence, PortMapState::Unanswered),
         (nowhere, PortMapState::NoExternalAddress),
