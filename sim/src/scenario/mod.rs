@@ -11,6 +11,8 @@ mod report;
 mod settle;
 mod spy;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod wire;
 mod world;
 
@@ -24,7 +26,7 @@ use std::time::Duration;
 use world::World;
 
 /// What became of a scenario in which nothing was wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// A number that follows from every datagram sent.
     pub hash: u64,
@@ -34,13 +36,15 @@ pub struct Outcome {
     pub datagrams: u64,
     /// Branches reached and how often: the interpreter's marks, and what endpoints counted as dropped.
     pub marks: BTreeMap<&'static str, u64>,
+    /// Those of them that the operations reached: not the meeting before them, nor what happened when all was made well.
+    pub by_ops: BTreeMap<&'static str, u64>,
 }
 
 impl Outcome {
-    /// This branch was reached.
+    /// The operations reached this branch.
     #[must_use]
     pub fn reached(&self, mark: &str) -> bool {
-        self.marks.contains_key(mark)
+        self.by_ops.contains_key(mark)
     }
 }
 
@@ -50,7 +54,7 @@ impl Outcome {
 /// What was wrong, with the last datagrams.
 pub fn run(bytes: &[u8]) -> Result<Outcome, Failure> {
     let Ok(scenario) = Scenario::decode(bytes) else {
-        return Ok(Outcome { hash: 0, lasted: Duration::ZERO, datagrams: 0, marks: BTreeMap::new() });
+        return Ok(Outcome::default());
     };
     run_scenario(&scenario)
 }

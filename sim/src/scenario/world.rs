@@ -3,7 +3,7 @@
 use super::report::Failure;
 use super::spy;
 use super::streams::Conn;
-use super::wire::Wire;
+use super::wire::{FORGER, REPLAYER, Wire};
 use super::{Outcome, Scenario, Stand};
 use crate::{Link, Net, Sent};
 use proto_core::endpoint::{Outcome as Answer, PathKind, StreamConfig, TrustCommand};
@@ -131,23 +131,35 @@ impl World {
     /// All of it: the hosts meet, things happen, and all becomes well.
     pub(super) fn play(&mut self, scenario: &Scenario) -> Checked<Outcome> {
         self.meet()?;
+        let before = self.marked();
         for (index, op) in scenario.ops.iter().enumerate() {
             self.begun = index + 1;
             self.apply(*op)?;
             self.look()?;
         }
+        // What a host counted ends with its process.
+        let mut by_ops = self.marked();
+        by_ops.retain(|name, count| {
+            *count = count.saturating_sub(before.get(name).copied().unwrap_or_default());
+            *count > 0
+        });
         self.settle()?;
-        for host in &self.net.hosts {
-            for (name, count) in host.endpoint.status().drops {
-                *self.marks.entry(name).or_default() += count;
-            }
-        }
         Ok(Outcome {
             hash: self.net.packet_hash(),
             lasted: self.net.now.saturating_since(Timestamp::ZERO),
             datagrams: self.wire.datagrams,
-            marks: std::mem::take(&mut self.marks),
+            marks: self.marked(),
+            by_ops,
         })
+    }
+
+    /// The marks so far, and what endpoints counted as dropped.
+    fn marked(&self) -> BTreeMap<&'static str, u64> {
+        let mut marks = self.marks.clone();
+        for (name, count) in self.net.hosts.iter().flat_map(|host| host.endpoint.status().drops) {
+            *marks.entry(name).or_default() += count;
+        }
+        marks
     }
 
     fn meet(&mut self) -> Checked {
@@ -233,6 +245,9 @@ impl World {
             }
         }
         for sent in self.net.log.as_mut().map(std::mem::take).unwrap_or_default() {
+            if [FORGER, REPLAYER].contains(&sent.to.ip()) {
+                self.mark("sent_to_attacker");
+            }
             let judged = self.wire.judge(&sent);
             self.remember(Line::Sent(sent));
             judged?;
