@@ -2,9 +2,10 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "what fails here is a failed test")]
 
-use proto_core::endpoint::{PathKind, RelayReason, TrustCommand};
+use proto_core::endpoint::{Ladder, PathKind, RelayReason, TrustCommand};
 use proto_core::{Config, Event, NodeId};
 use sim::{Filtering, Link, Mapping, Net, PortChoice, Rules};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -111,6 +112,81 @@ fn a_search_that_failed_rests_for_an_hour_and_is_told() {
     assert!((0..2).any(|host| reason(&net, host) == Some(RelayReason::SprayFailed)));
     // The next attempt after that is at most an hour away.
     assert!(talk(&mut net, 75 * MINUTE), "{:?}, {:?}", reason(&net, 0), reason(&net, 1));
+}
+
+/// One behind a NAT that takes another port for each destination, and two friends of it that let in only whom they know, dialled at once.
+fn crowd(seed: u8, spraying: bool) -> Net {
+    let mut net = Net::with_rendezvous(seed, Link { delay: Duration::from_millis(20), ..Link::default() });
+    let closed = Filtering::AddressAndPortDependent;
+    let symmetric = Rules { ports: PortChoice::Random, ..Rules::new(Mapping::AddressAndPortDependent, closed) };
+    for (name, rules) in [("a", symmetric), ("b", Rules::default()), ("c", Rules::default())] {
+        let behind = net.add_box(rules, None);
+        let ladder = Ladder { spraying, ..Ladder::default() };
+        net.add_agent_with(Config { hostname: Some(name.to_owned()), ladder, ..Config::default() }, Some(behind), None);
+    }
+    net.run_until(5 * SECOND, |net| net.hosts.iter().all(|host| host.endpoint.status().registered));
+    for (from, to) in [(0, 1), (1, 0), (0, 2), (2, 0)] {
+        let command = TrustCommand::Request { node: number(&net, to), justification: "test".to_owned() };
+        net.act(from, |endpoint, now| endpoint.trust(now, command));
+        net.run_for(Duration::from_millis(200));
+    }
+    let node = number(&net, 0);
+    net.run_until(3 * SECOND, |net| {
+        [1, 2].iter().all(|host| net.saw(*host, &Event::TrustChanged { node, trusted: true }))
+    });
+    net.run_for(2 * SECOND);
+    net
+}
+
+/// The most sockets the first host had, the reasons it gave, and whether it got a direct path to each of its friends.
+fn ping_both(net: &mut Net, limit: Duration) -> (usize, BTreeSet<RelayReason>, [bool; 2]) {
+    let (until, friends) = (net.now + limit, [1, 2].map(|host| number(net, host)));
+    let mut reasons = BTreeSet::new();
+    let direct = |net: &Net, node| {
+        matches!(net.hosts[0].endpoint.peer(node).and_then(|peer| peer.path), Some(PathKind::Direct(_)))
+    };
+    while net.now < until && !friends.iter().all(|node| direct(net, *node)) {
+        for node in friends {
+            net.act(0, |endpoint, now| endpoint.ping(now, node, 5 * SECOND));
+        }
+        for _ in 0..20 {
+            net.run_for(Duration::from_millis(100));
+            reasons.extend(friends.iter().filter_map(|node| net.hosts[0].endpoint.peer(*node)?.relay_reason));
+        }
+    }
+    (net.hosts[0].most_sockets, reasons, friends.map(|node| direct(net, node)))
+}
+
+//= spec/nat.md#pp-nat-22
+//= type=test
+//# A search opens at most 256 sockets on the symmetric side, sends at most 100 datagrams a second on either side, ends after 12 seconds, is
+//# the only one of an endpoint, and rests for an hour toward a peer with which it failed, unless one of the two is seen at another IP
+//# address.
+#[test]
+fn an_endpoint_searches_for_one_peer_after_the_other() {
+    for seed in 60..63 {
+        let mut net = crowd(seed, true);
+        let (sockets, reasons, direct) = ping_both(&mut net, 3 * MINUTE);
+        // The first one's socket is kept while the second one is searched for.
+        assert!((257..=258).contains(&sockets), "seed {seed}: {sockets}");
+        assert_eq!(direct, [true; 2], "seed {seed}: {reasons:?}");
+    }
+    // Where nothing passes, both searches take all their time: the second one has to wait, and says so.
+    let mut net = crowd(63, true);
+    for (from, to) in [(0, 1), (1, 0), (0, 2), (2, 0)] {
+        net.set_link(from, to, Link::down());
+    }
+    let (sockets, reasons, direct) = ping_both(&mut net, MINUTE);
+    assert_eq!((sockets, direct), (257, [false; 2]), "{reasons:?}");
+    assert!(reasons.is_superset(&[RelayReason::SprayingBusy, RelayReason::SprayFailed].into()), "{reasons:?}");
+}
+
+#[test]
+fn an_endpoint_whose_search_is_switched_off_opens_a_few_sockets_and_says_so() {
+    let mut net = crowd(64, false);
+    let (sockets, reasons, direct) = ping_both(&mut net, MINUTE);
+    assert!(sockets <= 11 && direct == [false; 2], "{sockets}");
+    assert!(reasons.contains(&RelayReason::SprayingOff), "{reasons:?}");
 }
 
 #[test]
