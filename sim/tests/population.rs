@@ -61,10 +61,16 @@ fn everybody_with_udp_is_connected_and_nobody_beats_the_oracle() {
 }
 
 #[test]
-fn the_first_byte_comes_in_time_for_every_class_of_pairs() {
+fn every_mix_has_its_first_byte_in_time_and_comes_close_to_what_its_boxes_allow() {
     for mix in ["A", "B", "C"] {
         let report = report(mix, options(60, 2));
         assert!(report.first_byte().holds(), "{mix}: {}", report.table());
+        assert!(report.oracle_percent() - report.direct_percent() <= 3.0, "{mix}: {}", report.table());
+        assert!((report.connected_percent() - 100.0).abs() < 1e-9, "{mix}: {}", report.table());
+        let punching = &report.json()["time_to_direct_where_punching_suffices_ms"];
+        assert!(punching["p95"].as_u64().unwrap() < 3_000, "{mix}: {punching}");
+        let mut relayed = report.pairs().iter().filter(|pair| pair.rung.is_none() && pair.is_connected());
+        assert!(relayed.all(|pair| pair.reason.is_some()), "{mix}: a relayed pair without a reason");
     }
 }
 
