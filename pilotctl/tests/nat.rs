@@ -26,10 +26,16 @@ struct World {
 
 impl World {
     fn new(a: Access, b: Access) -> Self {
+        Self::with(a, b, &[])
+    }
+
+    /// With more options of `daemon start`.
+    fn with(a: Access, b: Access, options: &[&str]) -> Self {
         let lab = Lab::new(a, b);
         let rendezvous = Rendezvous::in_lab(env!("CARGO_BIN_EXE_pilotctl"), &lab);
-        let a = Agent::at("agent-a", &rendezvous, &lab.site(Site::A), &["--metrics-listen", METRICS]);
-        let b = Agent::in_lab("agent-b", &rendezvous, &lab, Site::B);
+        let a =
+            Agent::at("agent-a", &rendezvous, &lab.site(Site::A), &[options, &["--metrics-listen", METRICS]].concat());
+        let b = Agent::at("agent-b", &rendezvous, &lab.site(Site::B), options);
         Self { a, b, rendezvous, lab }
     }
 
@@ -180,6 +186,20 @@ fn explains_itself(world: &World) {
         assert!(!peer["tried"].as_array().unwrap().is_empty(), "{told}");
         assert!(peer["remedies"].is_array(), "{told}");
     }
+}
+
+#[test]
+fn a_node_whose_search_for_ports_is_switched_off_says_so() {
+    with_namespaces(|| {
+        let world = World::with(Access::FullyRandom, Access::Masquerade, &["--no-spray"]);
+        befriend(&world.a, &world.b);
+        world.message();
+        let off =
+            |data: &Value| peer_of(data, "peers", world.b.node()).is_some_and(|peer| peer["reason"] == "spraying-off");
+        let told = world.a.until(PATIENCE, &["why"], off);
+        let peer = peer_of(&told, "peers", world.b.node()).unwrap();
+        assert!(!peer["remedies"].as_array().unwrap().is_empty(), "{told}");
+    });
 }
 
 /// One peer relayed, one direct: `status`, `why` and `/metrics` tell the same share, for people and for programs.
