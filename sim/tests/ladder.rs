@@ -212,6 +212,27 @@ fn two_symmetric_sides_are_relayed_and_say_so() {
     assert_eq!(most_sockets(&net), 1, "nothing is wasted on it");
 }
 
+//= spec/strategy.md#pp-dial-10
+//= type=test
+//# A relayed peer of ours is tried directly again when the network changes, and 1 minute after the first attempts, doubling up to 1 hour,
+//# while there is traffic.
+#[test]
+fn a_relayed_peer_is_tried_again_as_soon_as_either_side_is_in_another_network() {
+    for moved in 0..2 {
+        let random = symmetric(PortChoice::Random);
+        let mut net = pair(14, [random, random], Ladder::default(), None);
+        // Long enough that the next attempt by itself is minutes away.
+        assert_eq!(time_to_direct(&mut net, 150 * SECOND), None);
+        net.move_host(moved, std::net::IpAddr::from([192, 0, 2, 99]), None);
+        let (began, peer) = (net.now, number(&net, 1));
+        while !is_direct(&net) && net.now.saturating_since(began) < 20 * SECOND {
+            net.act(0, |endpoint, now| endpoint.ping(now, peer, 5 * SECOND));
+            net.reaches(SECOND, |net| is_direct(net));
+        }
+        assert!(is_direct(&net), "host {moved} moved: {:?}, {:?}", path(&net, 0), path(&net, 1));
+    }
+}
+
 #[test]
 fn ipv6_leads_past_symmetric_nats_and_through_firewalls() {
     for firewall in [false, true] {

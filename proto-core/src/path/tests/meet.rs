@@ -45,6 +45,30 @@ fn told_addresses_are_tried_where_they_make_sense_and_six_times() {
     assert_eq!(count, 6, "however often the peer repeats itself");
 }
 
+//= spec/nat.md#pp-nat-21
+//= type=test
+//# Two peers of ours tell each other their addresses inside the tunnel and try them at the same time, the side that was asked after half
+//# the round-trip time through the relay, for up to 2 seconds.
+#[test]
+fn the_side_that_was_asked_begins_when_its_answer_arrives_and_ends_after_two_seconds() {
+    for after in [0, 50, 300] {
+        let start = Timestamp::from_micros(1_000_000);
+        let mut paths = PathSet::new(PathConfig::default(), start);
+        paths.told(start, &[Candidate::Reflexive(Reflexive(at(PEER)))], &OwnAddresses::default(), ms(after));
+        let mut times = Vec::new();
+        for millis in 0..5000 {
+            let now = start + ms(millis);
+            paths.handle_timeout(now);
+            times.extend(probed(&mut paths, now).iter().map(|_| millis));
+        }
+        assert_eq!(times.first(), Some(&after), "{times:?}");
+        assert!(
+            times.len() > 3 && times.last().is_some_and(|last| (1000..=2000).contains(&(last - after))),
+            "{times:?}"
+        );
+    }
+}
+
 #[test]
 fn a_peer_that_names_ever_new_addresses_is_believed_a_few() {
     let start = Timestamp::from_micros(1_000_000);
