@@ -179,3 +179,65 @@ impl Conn {
         acceptor.saw_end && acceptor.read == dialler.written && dialler.over.as_deref() == Some("Finished")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Op;
+    use super::super::tests::talking;
+    use super::*;
+    use crate::Link;
+    use proto_core::RequestId;
+    use proto_core::endpoint::TrustCommand;
+
+    fn assert_says(judged: &Checked, words: &str) {
+        assert!(judged.as_ref().is_err_and(|wrong| wrong.contains(words)), "{judged:?}");
+    }
+
+    #[test]
+    fn what_is_well_settles() {
+        assert_eq!(talking().settle(), Ok(()));
+    }
+
+    #[test]
+    fn a_ping_without_an_answer_and_bytes_that_nobody_read_are_noticed() {
+        let mut world = talking();
+        let never = world.net.now + END * 10;
+        world.pings.insert((0, 0, RequestId(u64::MAX)), never);
+        assert_says(&world.finish_streams(), "no end");
+
+        let mut world = talking();
+        world.finish_streams().unwrap();
+        world.conns[0].ends[1].read -= 1;
+        assert_says(&world.finish_streams(), "did not go through");
+    }
+
+    #[test]
+    fn friends_who_cannot_talk_are_noticed() {
+        let mut world = talking();
+        let node = world.numbers[1];
+        // The model is not told.
+        world.net.act(0, |endpoint, now| endpoint.trust(now, TrustCommand::Revoke(node)));
+        assert_says(&world.talk(), "did not go through");
+    }
+
+    #[test]
+    fn a_detour_where_a_direct_path_is_possible_is_noticed() {
+        let mut world = talking();
+        for (one, other) in [(0, 1), (1, 0)] {
+            world.net.set_link(one, other, Link::down());
+        }
+        world.ping(0, 1);
+        world.pass(30 * SECOND).unwrap();
+        assert_says(&world.agree_on_paths(), "a direct path is possible");
+    }
+
+    #[test]
+    fn noise_and_what_is_left_over_are_noticed() {
+        let mut world = talking();
+        assert_says(&world.be_silent(), "is idle and holds");
+        for _ in 0..10 {
+            world.apply(Op::Dial((0, 1), true)).unwrap();
+        }
+        assert_says(&world.be_silent(), "is idle and sent");
+    }
+}

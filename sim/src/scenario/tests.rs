@@ -109,7 +109,7 @@ fn last(world: &World) -> u8 {
 }
 
 /// Two hosts, of which the first dialled the second and wrote.
-fn talking() -> World {
+pub(super) fn talking() -> World {
     spy::forget();
     let scenario = Scenario { seed: 3, stands: vec![Stand::Open; 2], delay: Duration::from_millis(5), ops: Vec::new() };
     let mut world = World::new(&scenario);
