@@ -28,7 +28,7 @@ fn every_segment_and_byte_is_counted_once() {
     script.receive(Flags::ACK, 1, 501 + 1152, 512, &sack(&[(501 + 2304, 501 + 3456)]));
     script.receive(Flags::ACK, 1, 501 + 1152, 512, &sack(&[(501 + 2304, 501 + 4608)]));
     let status = script.ours.status();
-    assert_eq!((status.sack_received, status.duplicate_acks), (2, 2));
+    assert_eq!((status.sack_received, status.duplicate_acks, status.sack_sent), (2, 2, 0));
     assert_eq!(script.ours.acknowledged(), 1152);
     let again = script.wait(MILLISECOND * 100);
     assert_eq!(again.iter().map(|(_, p)| (p.seq.0, p.payload.len())).collect::<Vec<_>>(), [(501 + 1152, 1152)]);

@@ -348,6 +348,18 @@ fn slow_start_counts_every_byte_toward_ours_and_two_segments_an_ack_toward_the_r
     }
 }
 
+#[test]
+fn the_window_does_not_grow_while_a_loss_is_mended() {
+    let mut script = after(MILLISECOND * 20);
+    script.write(&pattern(100 * SEGMENT as usize));
+    assert_eq!(script.wait(MILLISECOND * 20).len(), 10);
+    for arrived in [4, 10] {
+        script.receive(Flags::ACK, 1, 501, 512, &sack(&[(501 + SEGMENT, 501 + arrived * SEGMENT)]));
+        assert!(script.ours.status().in_recovery);
+        assert_eq!(script.ours.status().congestion_window, 5 * u64::from(SEGMENT), "half, though all but one arrived");
+    }
+}
+
 //= spec/congestion.md#pp-cc-9
 //= type=test
 //# The window does not grow while the application, and not the window, holds the sender back.

@@ -3,7 +3,7 @@
 mod pair;
 
 use core::time::Duration;
-use pair::script::Script;
+use pair::script::{Script, sack};
 use pair::{Packet, params, pattern, reference_params};
 use proto_core::stream::{CloseReason, Flags, Params};
 
@@ -47,6 +47,15 @@ fn data_that_leaves_takes_the_acknowledgement_along() {
     assert_eq!(sent.iter().map(|p| (p.ack.0, &p.payload[..])).collect::<Vec<_>>(), [(9, &b"answer"[..])]);
     script.receive(Flags::ACK, 9, 507, 512, b"");
     assert!(script.wait(SECOND).is_empty(), "nothing is owed any more");
+}
+
+#[test]
+fn data_does_not_take_the_place_of_what_tells_of_a_hole() {
+    let mut script = Script::dialled(params(), 512);
+    script.receive(Flags::ACK, 3, 501, 512, b"later");
+    script.write(b"answer");
+    let payloads: Vec<_> = script.sent().into_iter().map(|p| p.payload).collect();
+    assert_eq!(payloads, [sack(&[(3, 8)]), b"answer".to_vec()]);
 }
 
 //= spec/delayed-ack.md#pp-ack-6

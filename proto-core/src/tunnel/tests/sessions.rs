@@ -151,6 +151,16 @@ fn a_frame_without_room_for_header_and_tag_is_not_sealed() {
     assert_eq!(Tunnel::new(NODES[A], NODES[B]).seal(now, &mut [0; 100]), Err(SealError::NoSession));
 }
 
+/// Whoever sent them: they are not worth a look for a key.
+#[test]
+fn a_frame_without_room_for_a_packet_is_malformed() {
+    let mut net = Net::connected();
+    let frame = net.sealed(A).unwrap();
+    for (len, name) in [(69, "secure_malformed"), (70, "secure_undecryptable")] {
+        assert_eq!(net.deliver(B, frame[..len].to_vec()), Err(name), "{len} bytes");
+    }
+}
+
 /// Old exchanges, played back one after the other, each with another key.
 #[test]
 fn offers_without_end_leave_the_session_in_use_and_a_bounded_rest() {

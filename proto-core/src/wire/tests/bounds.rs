@@ -4,6 +4,7 @@ use super::super::beacon::is_relay;
 use super::super::compat::{MAX_COMPAT_MESSAGE, signed_string};
 use super::super::meet::{MAX_MEET_ADDRESSES, MAX_MEET_LEN, MAX_MEET_PORTS};
 use super::super::pcp::PCP_MAX_LEN;
+use super::super::sack::MAX_SACK_LEN;
 use super::super::secure::MAX_FRAME_LENGTH;
 use super::*;
 use core::num::NonZeroU16;
@@ -22,6 +23,18 @@ fn a_trust_message_has_64_kib_and_no_byte_more() {
     assert_eq!(full.to_vec().map(|bytes| bytes.len()), Ok(MAX_TRUST_MESSAGE));
     let longer = TrustMessage { reason: "x".repeat(room + 1), ..full };
     assert_eq!(longer.to_vec(), Err(EmitError::TooLong));
+}
+
+/// In numbers, as every other test names these bounds and so would follow them.
+#[test]
+fn the_bounds_are_the_written_ones() {
+    let block = SackBlock { left: SeqNumber(1), right: SeqNumber(2) };
+    assert_eq!(Sack::from_iter([block; 9]).encoded_len(), MAX_SACK_LEN);
+    assert_eq!(MAX_SACK_LEN, 37);
+    assert_eq!(MAX_TRUST_MESSAGE, 65_536);
+    assert_eq!(MAX_FRAME_PLAINTEXT, 16_777_216 - 12 - 16);
+    assert!(FrameHeader::new(ChannelRole::Server, 0, MAX_FRAME_PLAINTEXT).is_ok());
+    assert_eq!(FrameHeader::new(ChannelRole::Server, 0, MAX_FRAME_PLAINTEXT + 1), Err(EmitError::TooLong));
 }
 
 #[test]
