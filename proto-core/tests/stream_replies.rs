@@ -49,6 +49,17 @@ fn data_that_leaves_takes_the_acknowledgement_along() {
     assert!(script.wait(SECOND).is_empty(), "nothing is owed any more");
 }
 
+/// Whoever sends to it would stop otherwise, and its end never come.
+#[test]
+fn what_nobody_reads_leaves_the_window_open() {
+    let mut script = Script::dialled(small(), 512);
+    script.ours.stop_reading();
+    for start in (0..4 * BUFFER).step_by(4096) {
+        script.receive(Flags::ACK, 1 + start, 501, 512, &pattern(4096));
+    }
+    assert_eq!(script.sent().last().map(|p| (p.ack.0, p.window)), Some((1 + 4 * BUFFER, 32)));
+}
+
 #[test]
 fn data_does_not_take_the_place_of_what_tells_of_a_hole() {
     let mut script = Script::dialled(params(), 512);
