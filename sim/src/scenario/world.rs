@@ -6,7 +6,7 @@ use super::streams::Conn;
 use super::wire::{FORGER, REPLAYER, Wire};
 use super::{Outcome, Scenario, Stand};
 use crate::{Link, Net, Sent};
-use proto_core::endpoint::{Outcome as Answer, PathKind, StreamConfig, TrustCommand};
+use proto_core::endpoint::{Outcome as Answer, PathKind, PeerStatus, StreamConfig, TrustCommand};
 use proto_core::limits::{REGISTRY_MAX_BACKOFF, REGISTRY_REPLY_TIMEOUT};
 use proto_core::{Config, Event, NodeId, RequestId, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
@@ -136,6 +136,7 @@ impl World {
             self.begun = index + 1;
             self.apply(*op)?;
             self.look()?;
+            self.relayed_say_why()?;
         }
         // What a host counted ends with its process.
         let mut by_ops = self.marked();
@@ -144,6 +145,7 @@ impl World {
             *count > 0
         });
         self.settle()?;
+        self.relayed_say_why()?;
         Ok(Outcome {
             hash: self.net.packet_hash(),
             lasted: self.net.now.saturating_since(Timestamp::ZERO),
@@ -151,6 +153,18 @@ impl World {
             marks: self.marked(),
             by_ops,
         })
+    }
+
+    /// # Errors
+    /// A peer is relayed and no reason is told.
+    fn relayed_say_why(&self) -> Checked {
+        for (index, host) in self.net.hosts.iter().enumerate() {
+            let silent = |peer: &PeerStatus| peer.path == Some(PathKind::Relay) && peer.relay_reason.is_none();
+            if let Some(peer) = host.endpoint.peers().into_iter().find(silent) {
+                return Err(format!("host {index} does not say why {} is relayed: {peer:?}", peer.node));
+            }
+        }
+        Ok(())
     }
 
     /// The marks so far, and what endpoints counted as dropped.
