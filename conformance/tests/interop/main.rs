@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Cases wait most of their time, so more of them run at once than there are processors.
-const THREADS: usize = 4;
+const THREADS: usize = 6;
 
 /// All cases, section by section as in `spec/compatibility.md`.
 fn catalogue(versions: &[String]) -> Vec<Case> {
