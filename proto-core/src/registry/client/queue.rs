@@ -104,12 +104,18 @@ impl Queue {
     /// The connection was lost under the outstanding request. A caller's is sent once more on the next connection if
     /// that cannot do harm; otherwise it comes back, to be failed.
     pub(super) fn interrupt(&mut self) -> Option<Task> {
-        let mut task = self.finish().filter(|task| matches!(task.purpose, Purpose::Caller(_)))?;
-        if task.repeated || !task.request.is_repeatable() {
+        let task = self.finish().filter(|task| matches!(task.purpose, Purpose::Caller(_)))?;
+        if task.request.is_repeatable() { self.repeat(task) } else { Some(task) }
+    }
+
+    /// Puts a request that was not carried out first in line again, once; the second time it comes back.
+    pub(super) fn repeat(&mut self, mut task: Task) -> Option<Task> {
+        if task.repeated {
             return Some(task);
         }
         task.repeated = true;
-        self.callers.push_front(task);
+        let line = if matches!(task.purpose, Purpose::Caller(_)) { &mut self.callers } else { &mut self.own };
+        line.push_front(task);
         None
     }
 

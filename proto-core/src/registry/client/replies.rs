@@ -20,14 +20,25 @@ impl Client {
         };
         match refusal(&reply).map(str::to_owned) {
             Some(text) => {
-                if let Some(seconds) = told_time(&reply) {
-                    self.clock.correct(now, seconds);
+                let task = match told_time(&reply) {
+                    Some(seconds) => self.ask_in_time(now, task, seconds),
+                    None => Some(task),
+                };
+                if let Some(task) = task {
+                    self.handle_refusal(now, &task, text);
                 }
-                self.handle_refusal(now, &task, text);
             }
             None => self.handle_success(now, &task, reply),
         }
         self.advance(now);
+    }
+
+    /// The registry's time of day came with a refusal. Registration, which has a pace of its own, comes back.
+    fn ask_in_time(&mut self, now: Timestamp, task: Task, seconds: u64) -> Option<Task> {
+        self.clock.correct(now, seconds);
+        //= spec/registry.md#pp-reg-37
+        //# A request that is refused for the time of its envelope is asked once more in the registry's time.
+        if task.purpose == Purpose::Register { Some(task) } else { self.queue.repeat(task) }
     }
 
     /// The request of registration, once there is an endpoint to register.

@@ -412,3 +412,39 @@ fn a_registration_refused_for_the_time_is_repeated_in_the_registrys_time() {
     world.reply(&json!({"type": "register_ok", "node_id": 7}));
     assert!(world.client.is_registered());
 }
+
+//= spec/registry.md#pp-reg-37
+//= type=test
+//# A request that is refused for the time of its envelope is asked once more in the registry's time.
+#[test]
+fn a_request_refused_for_the_time_is_asked_once_more_in_the_registrys_time() {
+    let late =
+        |seconds: u64| json!({"type": "error", "error": "cannot take the envelope: out of time", "time": seconds});
+    let mut world = World::registered(false);
+    world.client.set_wall_clock(world.now, 100);
+    let ticket = world.client.request(world.now, Request::Resolve(NodeId(9))).unwrap();
+    world.client.request(world.now, Request::SetVisibility(true)).unwrap();
+    assert_eq!(world.expect("resolve")["ts"], 100_000);
+    world.reply(&late(1_795_000_000));
+    assert_eq!(world.expect("resolve")["ts"], 1_795_000_000_000_u64);
+    assert!(world.events.iter().all(|event| !matches!(event, ClientEvent::Reply(..))), "nobody is told");
+    world.reply(&late(1_795_000_100));
+    let refused = RequestError::Refused("cannot take the envelope: out of time".to_owned());
+    assert_eq!(world.events.last(), Some(&ClientEvent::Reply(ticket, Err(refused))), "once is enough");
+    assert_eq!(world.expect("set_visibility")["ts"], 1_795_000_100_000_u64);
+    world.reply(&json!({"type": "set_visibility_ok"}));
+
+    // What the client asks of its own accord is not lost either.
+    let mut world = World::new(false);
+    world.client.set_trusted(&[NodeId(3)]);
+    world.client.set_endpoint(world.now, "127.0.0.1:1".parse().unwrap(), &[]);
+    world.client.connected(world.now);
+    world.client.set_wall_clock(world.now, 100);
+    for name in ["register", "poll_handshakes", "set_visibility"] {
+        world.expect(name);
+        world.reply(&json!({"type": format!("{name}_ok"), "node_id": OWN.0}));
+    }
+    world.expect("report_trust");
+    world.reply(&late(1_795_000_000));
+    assert_eq!(world.expect("report_trust")["ts"], 1_795_000_000_000_u64);
+}
