@@ -185,6 +185,33 @@ fn offers_without_end_leave_the_session_in_use_and_a_bounded_rest() {
     assert!(net.talks(A) && net.talks(B));
 }
 
+/// The offer has to go, as all others have proved themselves; the session in use then stays in use.
+#[test]
+fn an_offer_dropped_for_a_new_own_key_is_not_taken_up_after_its_silence() {
+    let limits = RekeyLimits { frames: 100, ..RekeyLimits::default() };
+    let mut net = Net::with_limits(limits);
+    for _ in 0..SESSIONS_PER_PEER {
+        net.restart(A);
+        net.start(A);
+        net.pump();
+        net.pass(Duration::from_secs(1));
+        assert!(net.talks(A) && net.talks(B));
+    }
+    let stray = net.stray_exchange(A, 77);
+    net.deliver(B, stray).unwrap();
+    assert!(net.actions(B).contains(&Action::ReplyExchange), "offered");
+    assert_eq!(net.sides[B].tunnel.held().0, SESSIONS_PER_PEER);
+    let offered = net.sending(B).pairing.own;
+    while !net.actions(B).contains(&Action::SendExchange) {
+        net.sealed(B).unwrap();
+    }
+    net.exchange_frame(B);
+    assert_ne!(net.sides[B].tunnel.own.as_ref().map(|own| own.public), Some(offered), "replaced");
+    net.now = net.now + CANDIDATE_PATIENCE;
+    net.sides[B].tunnel.handle_timeout(net.now);
+    assert!(net.talks(B));
+}
+
 /// Each restart of the peer leaves a key behind under which frames were opened: these are remembered, and beyond that the own key is replaced.
 #[test]
 fn many_restarts_of_the_peer_are_remembered_or_end_the_own_key() {
