@@ -7,7 +7,10 @@ mod raw;
 use core::net::SocketAddr;
 use core::time::Duration;
 use proto_core::registry::codec;
-use proto_core::wire::{BeaconMessage, Header, Protocol};
+use proto_core::wire::candidate::Reflexive;
+use proto_core::wire::meet::{Candidate, Step};
+use proto_core::wire::options::OPTIONS_PORT;
+use proto_core::wire::{BeaconMessage, Flags, Header, Meet, Protocol};
 use proto_core::{Config, Event, Input, NodeId};
 use raw::{BEACON, World, address, target};
 
@@ -53,6 +56,30 @@ fn a_relayed_peer_is_tried_directly_every_30_seconds_of_traffic() {
     let began = world.now;
     world.pass(SECOND * 300);
     assert!(seconds(&world, began, address(0)).is_empty(), "without traffic there is nothing to move");
+}
+
+//= spec/nat.md#pp-nat-21
+//= type=test
+//# Two peers of ours tell each other their addresses inside the tunnel and try them at the same time, the side that was asked after half the round-trip time through the relay, for up to 2 seconds.
+#[test]
+fn the_side_that_was_asked_begins_half_a_round_trip_later() {
+    let ms = Duration::from_millis;
+    for (rtt, after) in [(None, 0), (Some(80_000), 40), (Some(300_000), 150)] {
+        let mut world = World::new(with_beacon(), &[true]);
+        world.peers[0].relayed = true;
+        world.act(|ours, now| ours.ping(now, NodeId(1), SECOND * 5));
+        world.pass(SECOND * 10);
+        assert!(world.peers[0].tunnel.is_established());
+        let named = SocketAddr::from(([203, 0, 113, 9], 4001));
+        let offer = Meet { addresses: vec![Candidate::Reflexive(Reflexive(named))], rtt, ..Meet::new(Step::Offer) };
+        let header = raw::packet(Protocol::Control, Flags::NONE, (0, OPTIONS_PORT));
+        let frame = world.sealed(0, header, &offer.to_vec().unwrap());
+        let began = world.now;
+        world.relayed(NodeId(1), &frame);
+        world.pass(SECOND);
+        let first = world.log.iter().find(|sent| sent.to == named).map(|sent| sent.at.saturating_since(began));
+        assert_eq!(first, Some(ms(after)), "{rtt:?} microseconds");
+    }
 }
 
 /// Registry and beacon answer, the latter with `seen`, for so many seconds; gives what the registry was told.
