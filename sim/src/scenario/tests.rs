@@ -2,8 +2,10 @@
 
 use super::spy;
 use super::wire::{FORGER, REPLAYER, Wire};
+use super::world::is_relayed_unsaid;
 use super::{Op, Scenario, Stand, World};
 use crate::Sent;
+use proto_core::endpoint::{PathKind, PeerStatus, RelayReason};
 use proto_core::seq::SeqNumber;
 use proto_core::wire::{Address, BeaconMessage, Flags, Frame, HEADER_LEN, Header, Protocol, Secure};
 use proto_core::{NodeId, Timestamp};
@@ -146,6 +148,16 @@ fn a_stream_or_a_datagram_of_a_stranger_is_noticed() {
         world.wants[1][0] = false;
         let judged = world.apply(op).and_then(|()| world.pass(Duration::from_secs(1)));
         assert!(judged.as_ref().is_err_and(|wrong| wrong.contains("does not trust")), "{op:?}: {judged:?}");
+    }
+}
+
+#[test]
+fn a_relayed_peer_without_a_reason_is_noticed() {
+    let peer = talking().net.hosts[0].endpoint.peers().remove(0);
+    assert!(matches!(peer.path, Some(PathKind::Direct(_))) && !is_relayed_unsaid(&peer), "{peer:?}");
+    for (reason, unsaid) in [(None, true), (Some(RelayReason::FellSilent), false)] {
+        let relayed = PeerStatus { path: Some(PathKind::Relay), relay_reason: reason, ..peer.clone() };
+        assert_eq!(is_relayed_unsaid(&relayed), unsaid, "{relayed:?}");
     }
 }
 

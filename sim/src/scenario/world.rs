@@ -79,6 +79,11 @@ fn config(hostname: String) -> Config {
     Config { hostname: Some(hostname), stream, ..Config::default() }
 }
 
+/// A peer is relayed, and its status does not say why.
+pub(super) fn is_relayed_unsaid(peer: &PeerStatus) -> bool {
+    peer.path == Some(PathKind::Relay) && peer.relay_reason.is_none()
+}
+
 impl World {
     pub(super) fn new(scenario: &Scenario) -> Self {
         let mut seed = [0; 32];
@@ -159,8 +164,7 @@ impl World {
     /// A peer is relayed and no reason is told.
     fn relayed_say_why(&self) -> Checked {
         for (index, host) in self.net.hosts.iter().enumerate() {
-            let silent = |peer: &PeerStatus| peer.path == Some(PathKind::Relay) && peer.relay_reason.is_none();
-            if let Some(peer) = host.endpoint.peers().into_iter().find(silent) {
+            if let Some(peer) = host.endpoint.peers().into_iter().find(is_relayed_unsaid) {
                 return Err(format!("host {index} does not say why {} is relayed: {peer:?}", peer.node));
             }
         }
