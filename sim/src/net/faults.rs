@@ -16,12 +16,14 @@ impl Net {
         self.hosts[index].config = config;
         self.hosts[index].events.clear();
         self.hosts[index].asleep = false;
+        self.hosts[index].missed.clear();
         self.close_sockets(index);
     }
 
     /// A host's process ends without a word. [`Self::revive`] starts another one.
     pub fn crash(&mut self, index: usize) {
         self.hosts[index].asleep = true;
+        self.hosts[index].missed.clear();
         self.hosts[index].pipe += 1;
         self.close_sockets(index);
     }
@@ -49,7 +51,7 @@ impl Net {
         self.revive(index, with_state);
     }
 
-    /// A host sleeps for `span`: no timer runs and no datagram is heard. It wakes and says so.
+    /// A host sleeps for `span`: no timer runs and no datagram is heard. It wakes, reads what its registry connection brought, and says so.
     pub fn suspend(&mut self, index: usize, span: Duration) {
         self.hosts[index].asleep = true;
         self.schedule(self.now + span, Arrival::Wake { host: index });
@@ -57,6 +59,9 @@ impl Net {
 
     pub(super) fn wake(&mut self, index: usize) {
         self.hosts[index].asleep = false;
+        for missed in std::mem::take(&mut self.hosts[index].missed) {
+            self.arrive(missed);
+        }
         let pipe = self.hosts[index].pipe;
         // The other end gave up on a connection that nobody read from.
         self.schedule_registry(index, Arrival::RegistryLost { host: index, pipe });

@@ -1,7 +1,7 @@
 //! A host: one endpoint, its sockets, its addresses and its clock.
 
 use crate::nat::Firewall;
-use crate::net::Place;
+use crate::net::{Arrival, Place};
 use proto_core::{Config, Endpoint, Event, Sink, SocketId, Timestamp, Transmit, TransmitBuf};
 use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -41,6 +41,8 @@ pub struct Host {
     pub(super) wall_skew: i64,
     /// It does nothing: suspended, or its process ended.
     pub(super) asleep: bool,
+    /// What came for its process while that slept.
+    pub(super) missed: Vec<Arrival>,
     /// Which registry connection is the present one.
     pub(super) pipe: u64,
     /// Sockets opened so far, the first not counted: no port is used twice in a row.
@@ -63,6 +65,7 @@ impl Host {
             skew: 0,
             wall_skew: 0,
             asleep: false,
+            missed: Vec::new(),
             pipe: 0,
             opened: 0,
         }

@@ -58,6 +58,19 @@ enum Arrival {
     SocketsWanted { host: usize, count: u16 },
 }
 
+impl Arrival {
+    /// The host whose process is told, or none; what is not told to a sleeping one waits, as a datagram does not.
+    const fn waits_for(&self) -> Option<usize> {
+        match *self {
+            Self::RegistryOpen { host }
+            | Self::FromRegistry { host, .. }
+            | Self::RegistryLost { host, .. }
+            | Self::SocketsWanted { host, .. } => Some(host),
+            Self::Datagram(_) | Self::ToRegistry { .. } | Self::Wake { .. } => None,
+        }
+    }
+}
+
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct InFlight {
     at: Timestamp,
@@ -289,6 +302,9 @@ impl Net {
     }
 
     fn arrive(&mut self, what: Arrival) {
+        if let Some(host) = what.waits_for().filter(|host| self.hosts[*host].asleep) {
+            return self.hosts[host].missed.push(what);
+        }
         match what {
             Arrival::Datagram(packet) => self.datagram_arrives(packet),
             Arrival::Wake { host } => self.wake(host),
