@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 use crate::trust::Trust;
 use crate::wire::beacon::is_relay;
 use crate::wire::candidate::{Mapped, canonical};
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -58,8 +58,8 @@ pub struct Endpoint {
     pub(super) lifetime: Lifetime,
     pub(super) lifetime_socket: Option<SocketId>,
     pub(super) search: Option<super::search::Search>,
-    /// With whom no search is begun before then.
-    pub(super) search_rests: BTreeMap<NodeId, super::search::Rest>,
+    /// With whom, and where, no search is begun before then.
+    pub(super) search_rests: BTreeMap<(NodeId, IpAddr), super::search::Rest>,
 
     pub(super) registry: Client,
     pub(super) awaited: BTreeMap<crate::registry::Ticket, super::registry::Awaited>,
