@@ -3,7 +3,7 @@
 use super::inner::Endpoint;
 use super::recording::Command;
 use super::registry::Awaited;
-use super::streams::Owner;
+use super::streams::{Owner, Stream};
 use super::timers::TimerKind;
 use super::{DialError, Event};
 use crate::ids::{NodeId, StreamId};
@@ -164,6 +164,18 @@ impl Endpoint {
         let now = self.now;
         self.start_exchange(node);
         self.with_peer(node, |peer| peer.path.unresolved(now));
+    }
+
+    /// A stream has something to say, and a dial that failed gave up every way to its peer. Whether there is something to settle.
+    pub(super) fn seek_way(&mut self, id: StreamId) -> bool {
+        let in_use =
+            |stream: &&Stream| !stream.dialling && !stream.released && stream.connection.close_reason().is_none();
+        let Some(node) = self.streams.get(id).filter(in_use).map(Stream::peer) else { return false };
+        let lost = self.peers.get(&node).is_some_and(|peer| peer.path.route().is_none());
+        if lost {
+            self.start_exchange(node);
+        }
+        lost
     }
 
     /// Ends every dial to `node` that has no session to go on with, and forgets the packets that waited for one.

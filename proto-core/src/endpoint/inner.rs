@@ -207,6 +207,7 @@ impl Endpoint {
                     if let Some(stream) = self.streams.get_mut(id) {
                         stream.connection.handle_timeout(now);
                     }
+                    self.seek_way(id);
                     self.touch_stream(id);
                 }
                 TimerKind::Dial(id) => self.dial_timed_out(id),
