@@ -317,6 +317,7 @@ impl Endpoint {
     fn network_changed(&mut self) {
         self.discovery.network_changed(self.now);
         self.lifetime.network_changed();
+        self.tell_keepalive();
         self.portmap.check(self.now);
         self.own_endpoint_changed();
     }
