@@ -129,7 +129,8 @@ impl Endpoint {
         if peer.resolving {
             return;
         }
-        let asked = self.ask_registry(Request::Resolve(node), Awaited::PeerEndpoint(node));
+        let told_by_host = peer.is_static;
+        let asked = !told_by_host && self.ask_registry(Request::Resolve(node), Awaited::PeerEndpoint(node));
         let patience = Some(self.now + RESOLVE_PATIENCE).filter(|_| asked && self.known_key(node).is_some());
         self.with_peer(node, |peer| {
             peer.resolving = asked;
