@@ -158,3 +158,24 @@ fn what_was_measured_of_one_networks_nat_is_not_believed_of_the_next() {
     behind_a_cone(&mut world, 10, true);
     assert_eq!(keeps(&mut world), Some(15));
 }
+
+/// The peer of a stream is at another address all at once: what went to the old one goes again as soon as that is given up.
+#[test]
+fn what_went_by_a_way_that_fell_silent_goes_again_by_the_next_at_once() {
+    let mut world = World::met(with_beacon());
+    world.act(|ours, _| ours.listen(1000)).unwrap();
+    world.dial_in(0, 5000, 1000).unwrap();
+    let (stream, _) = world.act(|ours, _| ours.accept(1000)).unwrap();
+    world.pass(SECOND);
+    let there = SocketAddr::from(([192, 0, 2, 200], 4000));
+    world.peers[0].address = there;
+    world.forget();
+    world.act(|ours, now| ours.write(now, stream, b"wherever you are")).unwrap();
+    world.pass(SECOND * 3 / 2);
+    assert!(world.log.iter().any(|sent| sent.to == BEACON && sent.bytes[0] == 3), "the beacon is asked");
+    world.datagram(BEACON, BeaconMessage::PunchCommand(there).to_vec().unwrap());
+    let arrived = |world: &World| world.peers[0].got.iter().any(|(_, payload)| payload == b"wherever you are");
+    assert!(!arrived(&world), "the old way may answer yet");
+    world.pass(SECOND / 4);
+    assert!(arrived(&world), "it waits for its retransmission timer");
+}

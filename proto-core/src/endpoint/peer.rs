@@ -345,6 +345,7 @@ impl Endpoint {
                 }
                 self.close_idle_sockets();
             }
+            PathAction::Lost => self.repeat_outstanding(node),
             PathAction::Unreachable => self.peer_unreachable(node),
         }
     }
