@@ -89,7 +89,10 @@ pub const SPRAY_INTERVAL: Duration = Duration::from_millis(10);
 pub const SPRAY_TIME: Duration = Duration::from_secs(12);
 /// Rest toward a peer with which a search failed, while both are seen at the same addresses: the NATs have not changed.
 pub const SPRAY_PAUSE: Duration = Duration::from_secs(3600);
-/// Peers whose rest is remembered; the one nearest to its end is forgotten first.
+/// Addresses of one peer at which searches failed, after which it rests wherever it is seen: a host in four networks within an hour, and no
+/// more for one that lies about where it is.
+pub const SPRAY_ADDRESSES: usize = 4;
+/// Rests that are remembered; the one nearest to its end is forgotten first.
 pub const MAX_SPRAY_PAUSES: usize = 256;
 /// Fresh sockets that show which ports a NAT gives out: 20 ports tell a block from chance, and cost a third of a second.
 pub const PREDICTION_SOCKETS: u16 = 10;
@@ -97,6 +100,8 @@ pub const PREDICTION_SOCKETS: u16 = 10;
 pub const MAX_OPENINGS: usize = 8;
 /// How long predicted ports are tried.
 pub const PREDICTION_TIME: Duration = Duration::from_secs(2);
+/// Rest after a peer's predicted ports were tried in vain, before it may predict again: what follows at once is random ports, or nothing.
+pub const PREDICTION_PAUSE: Duration = Duration::from_secs(30);
 /// Single ports predicted at once.
 pub const MAX_PREDICTED_PORTS: usize = 40;
 /// Sockets whose mapping at the router is known: the first, and one more for each way in use.

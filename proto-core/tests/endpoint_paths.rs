@@ -11,10 +11,12 @@ use proto_core::wire::candidate::Reflexive;
 use proto_core::wire::meet::{Candidate, Step};
 use proto_core::wire::options::OPTIONS_PORT;
 use proto_core::wire::{BeaconMessage, Flags, Header, Meet, Protocol};
-use proto_core::{Config, Event, Input, NodeId};
+use proto_core::{Config, Event, Input, NodeId, SocketId};
 use raw::{BEACON, World, address, target};
 
 const SECOND: Duration = Duration::from_secs(1);
+/// Another port of the beacon, which tells the kind of a NAT.
+const SECOND_BEACON: SocketAddr = SocketAddr::new(BEACON.ip(), 9002);
 
 fn with_beacon() -> Config {
     Config { beacons: vec![BEACON], ..Config::default() }
@@ -134,4 +136,73 @@ fn a_changed_own_endpoint_is_registered_and_direct_paths_are_proven_again() {
         let proofs = world.take(0).iter().filter(|(header, nonce)| is_probe(header) && nonce.len() == 8).count();
         assert_eq!(proofs > 0, changed, "{proofs}");
     }
+}
+
+/// Lets `seconds` pass, with traffic or without, while the beacons see one mapping for all sockets and the host opens what it is asked for.
+fn behind_a_cone(world: &mut World, seconds: u32, talks: bool) {
+    for _ in 0..seconds {
+        if talks {
+            world.act(|ours, now| ours.send_datagram(now, target(0, 2000), 0, b"traffic")).unwrap();
+        }
+        for event in core::mem::take(&mut world.events) {
+            if event == Event::OpenSockets(1) {
+                world.act(|ours, now| ours.handle_input(now, Input::SocketsOpened(&[SocketId(1)])));
+            }
+        }
+        let seen = BeaconMessage::DiscoverReply(SocketAddr::from(([203, 0, 113, 7], 5000))).to_vec().unwrap();
+        for (from, via) in [(BEACON, 0), (BEACON, 1), (SECOND_BEACON, 0)] {
+            let mut data = seen.clone();
+            let input = Input::Datagram { via: SocketId(via), from, to: None, ecn: None, data: &mut data };
+            world.act(|ours, now| ours.handle_input(now, input));
+        }
+        world.pass(SECOND);
+    }
+}
+
+//= spec/keepalive.md#pp-ka-6
+//= type=test
+//# A direct path without a send for 15 seconds, or for half the time that the NAT was seen to keep an unused mapping, gets a packet that
+//# keeps it, while the peer was used within 2 minutes.
+#[test]
+fn what_was_measured_of_one_networks_nat_is_not_believed_of_the_next() {
+    let config = Config { beacons: vec![BEACON, SECOND_BEACON], ..Config::default() };
+    let mut world = World::new(config, &[true]);
+    // How long after the traffic the first packet keeps the path.
+    let keeps = |world: &mut World| {
+        world.log.clear();
+        let began = world.now;
+        behind_a_cone(world, 100, false);
+        let later = |sent: &&raw::Sent| sent.to == address(0) && sent.at.saturating_since(began) > SECOND * 5;
+        world.log.iter().find(later).map(|sent| sent.at.saturating_since(began).as_secs())
+    };
+    behind_a_cone(&mut world, 5, false);
+    behind_a_cone(&mut world, 10, true);
+    assert_eq!(keeps(&mut world), Some(15));
+    behind_a_cone(&mut world, 400, true);
+    assert_eq!(keeps(&mut world), Some(60), "this one keeps a mapping for 2 minutes");
+    behind_a_cone(&mut world, 5, true);
+    world.act(|ours, now| ours.handle_input(now, Input::NetworkChanged));
+    behind_a_cone(&mut world, 10, true);
+    assert_eq!(keeps(&mut world), Some(15));
+}
+
+/// The peer of a stream is at another address all at once: what went to the old one goes again as soon as that is given up.
+#[test]
+fn what_went_by_a_way_that_fell_silent_goes_again_by_the_next_at_once() {
+    let mut world = World::met(with_beacon());
+    world.act(|ours, _| ours.listen(1000)).unwrap();
+    world.dial_in(0, 5000, 1000).unwrap();
+    let (stream, _) = world.act(|ours, _| ours.accept(1000)).unwrap();
+    world.pass(SECOND);
+    let there = SocketAddr::from(([192, 0, 2, 200], 4000));
+    world.peers[0].address = there;
+    world.forget();
+    world.act(|ours, now| ours.write(now, stream, b"wherever you are")).unwrap();
+    world.pass(SECOND * 3 / 2);
+    assert!(world.log.iter().any(|sent| sent.to == BEACON && sent.bytes[0] == 3), "the beacon is asked");
+    world.datagram(BEACON, BeaconMessage::PunchCommand(there).to_vec().unwrap());
+    let arrived = |world: &World| world.peers[0].got.iter().any(|(_, payload)| payload == b"wherever you are");
+    assert!(!arrived(&world), "the old way may answer yet");
+    world.pass(SECOND / 4);
+    assert!(arrived(&world), "it waits for its retransmission timer");
 }

@@ -3,7 +3,7 @@
 use super::inner::Endpoint;
 use super::recording::Command;
 use super::registry::Awaited;
-use super::streams::Owner;
+use super::streams::{Owner, Stream};
 use super::timers::TimerKind;
 use super::{DialError, Event};
 use crate::ids::{NodeId, StreamId};
@@ -129,7 +129,8 @@ impl Endpoint {
         if peer.resolving {
             return;
         }
-        let asked = self.ask_registry(Request::Resolve(node), Awaited::PeerEndpoint(node));
+        let told_by_host = peer.is_static;
+        let asked = !told_by_host && self.ask_registry(Request::Resolve(node), Awaited::PeerEndpoint(node));
         let patience = Some(self.now + RESOLVE_PATIENCE).filter(|_| asked && self.known_key(node).is_some());
         self.with_peer(node, |peer| {
             peer.resolving = asked;
@@ -164,6 +165,18 @@ impl Endpoint {
         let now = self.now;
         self.start_exchange(node);
         self.with_peer(node, |peer| peer.path.unresolved(now));
+    }
+
+    /// A stream has something to say, and a dial that failed gave up every way to its peer. Whether there is something to settle.
+    pub(super) fn seek_way(&mut self, id: StreamId) -> bool {
+        let in_use =
+            |stream: &&Stream| !stream.dialling && !stream.released && stream.connection.close_reason().is_none();
+        let Some(node) = self.streams.get(id).filter(in_use).map(Stream::peer) else { return false };
+        let lost = self.peers.get(&node).is_some_and(|peer| peer.path.route().is_none());
+        if lost {
+            self.start_exchange(node);
+        }
+        lost
     }
 
     /// Ends every dial to `node` that has no session to go on with, and forgets the packets that waited for one.

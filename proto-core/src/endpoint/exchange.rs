@@ -12,7 +12,7 @@ use crate::tunnel::{Context, ExchangeError, verify};
 use crate::wire::AuthenticatedKeyExchange;
 use core::time::Duration;
 
-/// A failed look-up of a key is not repeated sooner.
+/// A failed look-up of a key is not repeated sooner, nor one of a peer that somebody shows another key for.
 const LOOKUP_PAUSE: Duration = Duration::from_secs(3);
 
 /// A key exchange that waits for its sender's identity key.
@@ -134,10 +134,14 @@ impl Endpoint {
 
     /// A pinned key is not given up; a looked-up one may have been rotated and is asked for once more.
     fn identity_mismatch(&mut self, node: NodeId) {
-        let told_by_host = self.peers.get(&node).is_some_and(|peer| peer.is_static);
-        if told_by_host || self.pinned_key(node).is_some() {
-            self.event(Event::KeyMismatch(node));
-        } else {
+        let (now, pinned) = (self.now, self.pinned_key(node).is_some());
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        if pinned || peer.is_static {
+            return self.event(Event::KeyMismatch(node));
+        }
+        // Anybody can name another key: the registry is not to hear of each that is made up.
+        if peer.doubted_at.is_none_or(|at| now.saturating_since(at) >= LOOKUP_PAUSE) {
+            peer.doubted_at = Some(now);
             self.look_up(node);
         }
     }

@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 use crate::trust::Trust;
 use crate::wire::beacon::is_relay;
 use crate::wire::candidate::{Mapped, canonical};
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -58,8 +58,8 @@ pub struct Endpoint {
     pub(super) lifetime: Lifetime,
     pub(super) lifetime_socket: Option<SocketId>,
     pub(super) search: Option<super::search::Search>,
-    /// With whom no search is begun before then.
-    pub(super) search_rests: BTreeMap<NodeId, super::search::Rest>,
+    /// With whom, and where, no search is begun before then.
+    pub(super) search_rests: BTreeMap<(NodeId, IpAddr), super::search::Rest>,
 
     pub(super) registry: Client,
     pub(super) awaited: BTreeMap<crate::registry::Ticket, super::registry::Awaited>,
@@ -207,6 +207,7 @@ impl Endpoint {
                     if let Some(stream) = self.streams.get_mut(id) {
                         stream.connection.handle_timeout(now);
                     }
+                    self.seek_way(id);
                     self.touch_stream(id);
                 }
                 TimerKind::Dial(id) => self.dial_timed_out(id),
@@ -316,6 +317,7 @@ impl Endpoint {
     fn network_changed(&mut self) {
         self.discovery.network_changed(self.now);
         self.lifetime.network_changed();
+        self.tell_keepalive();
         self.portmap.check(self.now);
         self.own_endpoint_changed();
     }

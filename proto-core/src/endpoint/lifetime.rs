@@ -71,7 +71,7 @@ impl Endpoint {
         true
     }
 
-    fn tell_keepalive(&mut self) {
+    pub(super) fn tell_keepalive(&mut self) {
         let interval = self.lifetime.keepalive();
         for node in self.peers.keys().copied().collect::<Vec<_>>() {
             self.with_peer(node, |peer| peer.path.set_keepalive(interval));

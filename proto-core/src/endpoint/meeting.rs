@@ -4,6 +4,7 @@ use super::control::PING_PORT;
 use super::inner::Endpoint;
 use super::outbox::Packet;
 use crate::ids::NodeId;
+use crate::limits::PREDICTION_PAUSE;
 use crate::nat::NatType;
 use crate::path::{OwnAddresses, RelayReason};
 use crate::time::Timestamp;
@@ -27,8 +28,16 @@ pub(super) struct Meeting {
     pub(super) nat: MappingKind,
     offered: Option<Timestamp>,
     heeded: Option<Timestamp>,
+    /// The ports that it predicted last were tried until then, and none was right.
+    pub(super) predicted_in_vain: Option<Timestamp>,
     /// Through the relay and back.
     rtt: Option<Duration>,
+}
+
+impl Meeting {
+    pub(super) fn rests_from_predictions(&self, now: Timestamp) -> bool {
+        self.predicted_in_vain.is_some_and(|at| now.saturating_since(at) < PREDICTION_PAUSE)
+    }
 }
 
 fn recent(at: Option<Timestamp>, now: Timestamp) -> bool {

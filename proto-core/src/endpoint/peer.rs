@@ -53,6 +53,8 @@ pub(super) struct Peer {
     pub(super) hello_again: Option<Timestamp>,
     /// The session in which hello was said last: a peer that restarted does not know us any more.
     pub(super) hello_session: Option<SessionId>,
+    /// When the registry was last asked whether its key is another one now.
+    pub(super) doubted_at: Option<Timestamp>,
     pub(super) resolved_at: Option<Timestamp>,
     pub(super) resolving: bool,
     /// When to go on without the registry's answer.
@@ -111,6 +113,7 @@ impl Peer {
             pending: VecDeque::new(),
             hello_again: None,
             hello_session: None,
+            doubted_at: None,
             resolved_at: None,
             resolving: false,
             resolve_by: None,
@@ -342,6 +345,7 @@ impl Endpoint {
                 }
                 self.close_idle_sockets();
             }
+            PathAction::Lost => self.repeat_outstanding(node),
             PathAction::Unreachable => self.peer_unreachable(node),
         }
     }

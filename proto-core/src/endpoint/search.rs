@@ -14,14 +14,13 @@ use crate::time::Timestamp;
 use crate::wire::candidate::canonical;
 use crate::wire::meet::Candidate;
 use crate::wire::{Meet, Step};
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A search failed: none is begun until then between the same two addresses.
 #[derive(Debug)]
 pub(super) struct Rest {
     until: Timestamp,
     own: Option<IpAddr>,
-    peer: IpAddr,
 }
 
 /// The search under way.
@@ -107,13 +106,17 @@ impl Endpoint {
     fn may_search(&mut self, node: NodeId, ip: Option<IpAddr>) -> Result<(), RelayReason> {
         let (now, ladder, own) = (self.now, self.config.ladder, self.own_ip());
         self.search_rests.retain(|_, rest| rest.until > now);
-        let rests = |rest: &Rest| rest.own == own && ip.is_none_or(|ip| ip == rest.peer);
+        // A peer that is seen at two addresses in turn rests at both, and one that names ever new ones at all.
+        let everywhere = (node, IpAddr::V4(Ipv4Addr::UNSPECIFIED))..=(node, IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)));
+        let failed = self.search_rests.range(everywhere).filter(|(_, rest)| rest.own == own);
+        let failed: Vec<IpAddr> = failed.map(|(&(_, at), _)| at).collect();
+        let rests = failed.len() >= limits::SPRAY_ADDRESSES || failed.iter().any(|at| ip.is_none_or(|ip| ip == *at));
         if !self.trusts(node) {
             // Whoever is merely let in may not make us send this much.
             Err(RelayReason::NoAnswer)
         } else if !ladder.prediction && !ladder.spraying {
             Err(RelayReason::SprayingOff)
-        } else if self.search_rests.get(&node).is_some_and(rests) {
+        } else if rests {
             Err(RelayReason::SprayFailed)
         } else if self.search.as_ref().is_some_and(|search| search.node != node) {
             Err(RelayReason::SprayingBusy)
@@ -152,6 +155,9 @@ impl Endpoint {
         let now = self.now;
         let ladder = self.config.ladder;
         let sprays = meet.step == Step::Spray;
+        if self.was_followed(node, sprays) {
+            return;
+        }
         let switched_on = if sprays { ladder.spraying } else { ladder.prediction };
         let told = meet.addresses.iter().find_map(|candidate| match candidate {
             Candidate::Reflexive(reflexive) => Some(canonical(reflexive.0).ip()),
@@ -183,6 +189,16 @@ impl Endpoint {
         self.search = Some(Search { node, ip, side: Side::Follow { follow, sprays } });
     }
 
+    /// The peer repeats itself, which must not prolong a search: that one is under way, or its predictions were in vain just now and only
+    /// random ports can follow them.
+    fn was_followed(&self, node: NodeId, sprays: bool) -> bool {
+        let same = self.search.as_ref().filter(|search| search.node == node);
+        let under_way =
+            same.is_some_and(|search| matches!(search.side, Side::Follow { sprays: all, .. } if all || !sprays));
+        let in_vain = || self.peers.get(&node).is_some_and(|peer| peer.meeting.rests_from_predictions(self.now));
+        under_way || !sprays && in_vain()
+    }
+
     pub(super) fn search_refused(&mut self, node: NodeId) {
         if let Some(Search { node: searched, side: Side::Lead { lead, .. }, .. }) = &mut self.search
             && *searched == node
@@ -199,11 +215,14 @@ impl Endpoint {
         let spraying = self.config.ladder.spraying;
         if sprayed && spraying {
             if self.search_rests.len() >= limits::MAX_SPRAY_PAUSES {
-                let nearest = self.search_rests.iter().min_by_key(|(_, rest)| rest.until).map(|(node, _)| *node);
-                nearest.and_then(|node| self.search_rests.remove(&node));
+                let nearest = self.search_rests.iter().min_by_key(|(_, rest)| rest.until).map(|(between, _)| *between);
+                nearest.and_then(|between| self.search_rests.remove(&between));
             }
-            let rest = Rest { until: self.now + limits::SPRAY_PAUSE, own: self.own_ip(), peer };
-            self.search_rests.insert(node, rest);
+            let rest = Rest { until: self.now + limits::SPRAY_PAUSE, own: self.own_ip() };
+            self.search_rests.insert((node, peer), rest);
+        } else if !sprayed {
+            let now = self.now;
+            self.with_peer(node, |peer| peer.meeting.predicted_in_vain = Some(now));
         }
         self.end_search(Some(match (spraying, sprayed) {
             (true, true) => RelayReason::SprayFailed,

@@ -67,6 +67,9 @@ impl Endpoint {
         let stream = self.streams.get_mut(id).ok_or(WriteError::Unknown)?;
         let outcome = write(&mut stream.connection, self.now);
         self.touch_stream(id);
+        if self.seek_way(id) {
+            self.settle();
+        }
         outcome.map_err(write_error)
     }
 

@@ -215,6 +215,8 @@ impl PathSet {
     }
 
     pub(super) fn select(&mut self, now: Timestamp, route: Option<Route>) {
+        let left = self.selected.filter(|old| old.is_direct()).and_then(|old| self.ways.find(old));
+        let lost = left.is_some_and(|way| way.standing == Standing::Silent) && route.is_some_and(Route::is_direct);
         self.selected = route;
         self.watch = None;
         self.ladder = None;
@@ -222,6 +224,9 @@ impl PathSet {
         self.last_sent = now;
         self.tasks.retain(|task| !matches!(task, Task::Selected(_)));
         self.tasks.push_back(Task::Selected(route));
+        if lost {
+            self.task(Task::Lost);
+        }
         match route {
             Some(Route::Relay) => self.start_chase(now),
             Some(Route::Direct { .. }) | None => {

@@ -102,6 +102,7 @@ enum Task {
     Probe(Route),
     Keepalive(Route),
     Selected(Option<Route>),
+    Lost,
     Unreachable,
 }
 
@@ -418,6 +419,7 @@ impl PathSet {
                 }
                 Task::Keepalive(route) => PathAction::Keepalive { route },
                 Task::Selected(route) => PathAction::Selected(route),
+                Task::Lost => PathAction::Lost,
                 Task::Unreachable => PathAction::Unreachable,
             });
         }

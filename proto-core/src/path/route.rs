@@ -78,6 +78,8 @@ pub enum PathAction {
     },
     /// The chosen way changed. `None`: there is no way any more.
     Selected(Option<Route>),
+    /// What went by the direct way that was left for another one is lost.
+    Lost,
     /// The ladder ended without a sign of life: a dial in progress has failed.
     Unreachable,
 }

@@ -240,6 +240,7 @@ impl World {
                     | PathAction::Escalate
                     | PathAction::RequestPunch
                     | PathAction::Selected(_)
+                    | PathAction::Lost
                     | PathAction::Unreachable => {}
                 }
             }
