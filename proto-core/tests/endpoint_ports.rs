@@ -171,3 +171,25 @@ fn an_endpoint_has_65536_streams_at_most() {
     assert_eq!(limits::MAX_STREAMS, 65_536);
     assert_eq!(dial(2100), Err(DialError::TooManyStreams));
 }
+
+/// A peer that dials and ends at once, whose ACK between is lost.
+#[test]
+fn a_stream_that_ends_before_its_handshake_is_acknowledged_is_accepted_and_leaves() {
+    let mut world = World::new(Config { public: true, ..Config::default() }, &[false]);
+    world.ours.listen(1000).unwrap();
+    world.meet(0);
+    for port in 5000..5200 {
+        world.pass(Duration::from_secs(1));
+        world.send(0, stream(Flags::SYN, (port, 1000), 0, 0), b"");
+        let syn_ack = world.take(0).into_iter().find(|(header, _)| header.dst_port == port).unwrap().0;
+        assert_eq!(syn_ack.flags, Flags::SYN | Flags::ACK, "{port}");
+        world.send(0, stream(Flags::FIN, (port, 1000), 1, 0), b"");
+        if let Some((id, _)) = world.ours.accept(1000) {
+            assert_eq!(world.act(|ours, now| ours.read(now, id, &mut [0; 9])), Ok(0));
+            world.act(|ours, now| ours.reset(now, id));
+        }
+        world.take(0);
+    }
+    world.pass(Duration::from_secs(20));
+    assert!(world.ours.streams().is_empty(), "{} streams stay", world.ours.streams().len());
+}

@@ -77,8 +77,13 @@ impl Connection {
 
     /// The peer's FIN and everything before it is here.
     pub(super) fn on_peer_finished(&mut self, now: Timestamp) {
+        let opening = self.state == State::SynReceived;
         if !self.move_on(Cue::PeerFinished) {
             return;
+        }
+        if opening {
+            // What acknowledges our SYN-ACK was lost, or is late: whoever accepts has to hear of the stream all the same.
+            self.events.connected();
         }
         self.acks.owe();
         self.events.readable();
