@@ -123,14 +123,24 @@ impl Connection {
         }
     }
 
-    pub(super) fn on_linger_timer(&mut self) {
+    /// How long `finish` waits for a peer whose window is closed: it was asked nothing that it left unanswered.
+    fn closed_window_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let next = self.timers.at(StreamTimer::WindowProbe)?;
+        let until = self.probe.asked_at().map_or(next + LINGER, |asked| asked + self.out.rto());
+        (until > now).then_some(until)
+    }
+
+    pub(super) fn on_linger_timer(&mut self, now: Timestamp) {
         match self.state {
             State::TimeWait | State::Lingering => {
                 self.move_on(Cue::RestOver);
                 self.timers.clear_all();
             }
             State::FinWait => self.give_up_on_fin(),
-            State::SynReceived | State::Established if self.finishing => self.abort(CloseReason::RetransmissionLimit),
+            State::SynReceived | State::Established if self.finishing => match self.closed_window_until(now) {
+                Some(until) => self.timers.set(StreamTimer::Linger, until),
+                None => self.abort(CloseReason::RetransmissionLimit),
+            },
             State::SynReceived | State::Established => self.abort(CloseReason::Truncated),
             State::SynSent if self.finishing => self.abort(CloseReason::RetransmissionLimit),
             State::SynSent | State::Closed => {}
