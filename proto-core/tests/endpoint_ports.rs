@@ -193,3 +193,27 @@ fn a_stream_that_ends_before_its_handshake_is_acknowledged_is_accepted_and_leave
     world.pass(Duration::from_secs(20));
     assert!(world.ours.streams().is_empty(), "{} streams stay", world.ours.streams().len());
 }
+
+/// A peer of the reference that is started again dials from the ports that it had, and with the number it had: what it said before is read all the same.
+#[test]
+fn a_stream_on_the_ports_of_one_that_ended_takes_nothing_from_its_reader() {
+    let mut world = World::met(Config::default());
+    world.ours.listen(1000).unwrap();
+    let mut streams = Vec::new();
+    for words in [&b"first"[..], b"second"] {
+        world.take(0);
+        let isn = world.dial_in(0, 49_152, 1000).unwrap();
+        world.send(0, stream(Flags::ACK, (49_152, 1000), 1, isn + 1), words);
+        world.send(0, stream(Flags::FIN, (49_152, 1000), 1 + u32::try_from(words.len()).unwrap(), 0), b"");
+        streams.push((world.ours.accept(1000).unwrap().0, words));
+    }
+    for (id, words) in streams {
+        let mut buffer = [0; 16];
+        assert_eq!(world.act(|ours, now| ours.read(now, id, &mut buffer)), Ok(words.len()));
+        assert_eq!(&buffer[..words.len()], words);
+        assert_eq!(world.act(|ours, now| ours.read(now, id, &mut buffer)), Ok(0));
+        world.act(|ours, now| ours.reset(now, id));
+    }
+    world.pass(Duration::from_secs(11));
+    assert!(world.ours.streams().is_empty());
+}

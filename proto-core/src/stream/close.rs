@@ -40,6 +40,14 @@ impl Connection {
         self.stop_reading();
     }
 
+    /// Another connection begins in the place of this one, which is over: it says nothing more. What arrived can still be read.
+    pub fn supersede(&mut self) {
+        self.move_on(Cue::RestOver);
+        self.timers.clear_all();
+        self.acks = super::AckPolicy::default();
+        self.reset_owed = false;
+    }
+
     /// Ends at once with the reason told to the host; what arrived can still be read.
     pub fn abort(&mut self, reason: CloseReason) {
         let told_peer = self.handshake_was_sent()
