@@ -131,7 +131,7 @@ pub struct StreamConfig {
     pub no_delay: bool,
     /// Close a stream whose peer was silent this long. Default 120 s.
     pub idle_timeout: Duration,
-    /// Probe an idle stream this often. Default 30 s.
+    /// Probe an idle stream this often, every millisecond at most. Default 30 s.
     pub keepalive: Duration,
 }
 

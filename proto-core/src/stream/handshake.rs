@@ -23,6 +23,8 @@ const LEAST_INTERVAL: Duration = Duration::from_millis(200);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(8);
 /// A SYN that comes so long after our answer is no late copy; numbers rest as long after the end of a connection (PP-SES-20).
 const LATEST_COPY: Duration = Duration::from_secs(10);
+/// A keepalive that is due again at once would be due for ever.
+const LEAST_KEEPALIVE: Duration = Duration::from_millis(1);
 /// A SYN or SYN-ACK and five repetitions.
 const MAX_ATTEMPTS: u32 = 6;
 /// A repeated SYN-ACK or FIN is answered this often at most.
@@ -95,6 +97,7 @@ impl Connection {
             max_segment: params.max_segment_accepted,
             window_shift: shift_for(params.receive_buffer),
         });
+        let params = Params { keepalive: params.keepalive.max(LEAST_KEEPALIVE), ..params };
         let mss = params.mss.min(REFERENCE_MSS);
         let control = Controller::new_reno(Settings::reference(mss.into()));
         Self {

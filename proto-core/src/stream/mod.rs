@@ -63,7 +63,7 @@ pub struct Params {
     pub no_delay: bool,
     /// Close after this long without any segment from the peer.
     pub idle_timeout: Duration,
-    /// Probe an idle peer this often.
+    /// Probe an idle peer this often, every millisecond at most.
     pub keepalive: Duration,
     /// Round-trip time of the path when it is known: the handshake then retransmits sooner.
     pub initial_rtt: Option<Duration>,
