@@ -217,3 +217,26 @@ fn a_stream_on_the_ports_of_one_that_ended_takes_nothing_from_its_reader() {
     world.pass(Duration::from_secs(11));
     assert!(world.ours.streams().is_empty());
 }
+
+#[test]
+fn what_waited_for_a_listener_that_is_gone_leaves_no_room_at_the_next() {
+    let mut world = World::new(Config { public: true, ..Config::default() }, &[false]);
+    world.meet(0);
+    let dial_all = |world: &mut World, ports: core::ops::Range<u16>| {
+        ports
+            .filter(|port| {
+                world.pass(Duration::from_millis(200));
+                world.take(0);
+                world.dial_in(0, *port, 1000).is_some()
+            })
+            .count()
+    };
+    world.ours.listen(1000).unwrap();
+    assert_eq!(dial_all(&mut world, 5000..5064), 64);
+    for port in 5000..5064 {
+        world.send(0, stream(Flags::FIN, (port, 1000), 1, 0), b"");
+    }
+    world.act(|ours, now| ours.unlisten(now, 1000));
+    world.ours.listen(1000).unwrap();
+    assert_eq!(dial_all(&mut world, 6000..6200), limits::ACCEPT_BACKLOG);
+}
