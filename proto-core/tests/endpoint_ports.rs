@@ -240,3 +240,18 @@ fn what_waited_for_a_listener_that_is_gone_leaves_no_room_at_the_next() {
     world.ours.listen(1000).unwrap();
     assert_eq!(dial_all(&mut world, 6000..6200), limits::ACCEPT_BACKLOG);
 }
+
+/// To the reference a stream is established when it has answered the SYN.
+#[test]
+fn a_dial_that_is_given_up_is_reset() {
+    let mut world = World::met(Config::default());
+    let id = world.act(|ours, now| ours.dial(now, target(0, 2000))).unwrap();
+    let (syn, _) = world.take(0).pop().unwrap();
+    world.act(|ours, now| ours.reset(now, id));
+    let (reset, _) = world.take(0).pop().unwrap();
+    assert_eq!(
+        (syn.flags, reset.flags, (reset.src_port, reset.dst_port)),
+        (Flags::SYN, Flags::RST, (syn.src_port, syn.dst_port))
+    );
+    assert!(world.ours.streams().is_empty());
+}
