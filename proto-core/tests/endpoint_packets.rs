@@ -3,7 +3,7 @@
 mod raw;
 
 use core::time::Duration;
-use proto_core::endpoint::{DatagramError, Outcome};
+use proto_core::endpoint::{DatagramError, Outcome, StreamConfig};
 use proto_core::seq::SeqNumber;
 use proto_core::wire::options::{OPTIONS_PORT, Options};
 use proto_core::wire::{Address, Capabilities, Flags, HEADER_LEN, Header, Protocol, SocketAddress};
@@ -357,4 +357,13 @@ fn packets_of_every_size_are_received() {
     let mut bytes = vec![0; HEADER_LEN + longest.len()];
     stream(Flags::ACK, (1, 2), 3, 4).emit(&longest, &mut bytes).unwrap();
     assert_eq!(Header::parse(&bytes).map(|(header, payload)| (header.seq, payload.len())), Ok((SeqNumber(3), 65_535)));
+}
+
+/// A setting that no datagram can carry is no reason to send nothing.
+#[test]
+fn segments_are_never_larger_than_a_datagram() {
+    let stream_config = StreamConfig { loopback_mss: u16::MAX, ..StreamConfig::default() };
+    let mut world = World::met(Config { stream: stream_config, ..Config::default() });
+    world.ours.listen(1000).unwrap();
+    assert!(world.dial_in(0, 5000, 1000).is_some());
 }

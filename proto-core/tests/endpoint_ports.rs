@@ -171,3 +171,87 @@ fn an_endpoint_has_65536_streams_at_most() {
     assert_eq!(limits::MAX_STREAMS, 65_536);
     assert_eq!(dial(2100), Err(DialError::TooManyStreams));
 }
+
+/// A peer that dials and ends at once, whose ACK between is lost.
+#[test]
+fn a_stream_that_ends_before_its_handshake_is_acknowledged_is_accepted_and_leaves() {
+    let mut world = World::new(Config { public: true, ..Config::default() }, &[false]);
+    world.ours.listen(1000).unwrap();
+    world.meet(0);
+    for port in 5000..5200 {
+        world.pass(Duration::from_secs(1));
+        world.send(0, stream(Flags::SYN, (port, 1000), 0, 0), b"");
+        let syn_ack = world.take(0).into_iter().find(|(header, _)| header.dst_port == port).unwrap().0;
+        assert_eq!(syn_ack.flags, Flags::SYN | Flags::ACK, "{port}");
+        world.send(0, stream(Flags::FIN, (port, 1000), 1, 0), b"");
+        if let Some((id, _)) = world.ours.accept(1000) {
+            assert_eq!(world.act(|ours, now| ours.read(now, id, &mut [0; 9])), Ok(0));
+            world.act(|ours, now| ours.reset(now, id));
+        }
+        world.take(0);
+    }
+    world.pass(Duration::from_secs(20));
+    assert!(world.ours.streams().is_empty(), "{} streams stay", world.ours.streams().len());
+}
+
+/// A peer of the reference that is started again dials from the ports that it had, and with the number it had: what it said before is read all the same.
+#[test]
+fn a_stream_on_the_ports_of_one_that_ended_takes_nothing_from_its_reader() {
+    let mut world = World::met(Config::default());
+    world.ours.listen(1000).unwrap();
+    let mut streams = Vec::new();
+    for words in [&b"first"[..], b"second"] {
+        world.take(0);
+        let isn = world.dial_in(0, 49_152, 1000).unwrap();
+        world.send(0, stream(Flags::ACK, (49_152, 1000), 1, isn + 1), words);
+        world.send(0, stream(Flags::FIN, (49_152, 1000), 1 + u32::try_from(words.len()).unwrap(), 0), b"");
+        streams.push((world.ours.accept(1000).unwrap().0, words));
+    }
+    for (id, words) in streams {
+        let mut buffer = [0; 16];
+        assert_eq!(world.act(|ours, now| ours.read(now, id, &mut buffer)), Ok(words.len()));
+        assert_eq!(&buffer[..words.len()], words);
+        assert_eq!(world.act(|ours, now| ours.read(now, id, &mut buffer)), Ok(0));
+        world.act(|ours, now| ours.reset(now, id));
+    }
+    world.pass(Duration::from_secs(11));
+    assert!(world.ours.streams().is_empty());
+}
+
+#[test]
+fn what_waited_for_a_listener_that_is_gone_leaves_no_room_at_the_next() {
+    let mut world = World::new(Config { public: true, ..Config::default() }, &[false]);
+    world.meet(0);
+    let dial_all = |world: &mut World, ports: core::ops::Range<u16>| {
+        ports
+            .filter(|port| {
+                world.pass(Duration::from_millis(200));
+                world.take(0);
+                world.dial_in(0, *port, 1000).is_some()
+            })
+            .count()
+    };
+    world.ours.listen(1000).unwrap();
+    assert_eq!(dial_all(&mut world, 5000..5064), 64);
+    for port in 5000..5064 {
+        world.send(0, stream(Flags::FIN, (port, 1000), 1, 0), b"");
+    }
+    world.act(|ours, now| ours.unlisten(now, 1000));
+    world.ours.listen(1000).unwrap();
+    assert_eq!(dial_all(&mut world, 6000..6200), limits::ACCEPT_BACKLOG);
+}
+
+/// To the reference a stream is established when it has answered the SYN.
+#[test]
+fn a_dial_that_is_given_up_is_reset() {
+    let mut world = World::met(Config::default());
+    let id = world.act(|ours, now| ours.dial(now, target(0, 2000))).unwrap();
+    let (syn, _) = world.take(0).pop().unwrap();
+    world.act(|ours, now| ours.reset(now, id));
+    let (reset, _) = world.take(0).pop().unwrap();
+    assert_eq!(
+        (syn.flags, reset.flags, (reset.src_port, reset.dst_port)),
+        (Flags::SYN, Flags::RST, (syn.src_port, syn.dst_port))
+    );
+    assert!(world.ours.streams().is_empty());
+}

@@ -4,7 +4,7 @@ mod pair;
 
 use core::time::Duration;
 use pair::script::Script;
-use pair::{Packet, params};
+use pair::{Link, Packet, Pair, params, pattern};
 use proto_core::stream::{CloseReason, Flags, ReadError, StreamEvent, WriteError};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -206,4 +206,26 @@ fn a_finish_before_any_answer_fails_after_ten_seconds() {
     assert_eq!(script.closed(), None);
     script.wait(MILLISECOND);
     assert_eq!(script.closed(), Some(CloseReason::RetransmissionLimit));
+}
+
+/// A peer's program that pauses for a minute is no peer that is gone: its window is closed, and it says so whenever it is asked.
+#[test]
+fn a_finish_waits_for_a_reader_that_pauses() {
+    let link = Link::with_delay(MILLISECOND * 20);
+    let mut pair = Pair::connected(params(), params(), link, 1);
+    let data = pattern(1 << 20);
+    let now = pair.now;
+    assert_eq!(pair.a.write(now, &data), Ok(data.len()));
+    pair.a.finish(now).unwrap();
+    pair.idle(SECOND * 100);
+    let (mut got, mut chunk) = (Vec::new(), vec![0; 256 * 1024]);
+    pair.run(SECOND * 60, |pair| {
+        let now = pair.now;
+        while let Ok(len @ 1..) = pair.b().read(now, &mut chunk) {
+            got.extend_from_slice(&chunk[..len]);
+        }
+        pair.events[0].contains(&StreamEvent::Finished)
+    });
+    assert!(got == data);
+    assert_eq!(pair.events[0][1..], [StreamEvent::Finished, StreamEvent::Closed(CloseReason::Finished)]);
 }

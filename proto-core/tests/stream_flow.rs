@@ -189,6 +189,33 @@ fn unanswered_probes_end_the_connection_and_answered_ones_do_not() {
     }
 }
 
+/// What was sent into a closed window was answered: it is no reason to give up when the window opens and one more segment is lost.
+#[test]
+fn probes_are_no_transmissions_in_vain() {
+    for outstanding in [false, true] {
+        let mut script = Script::answered(params(), 512, b"", MILLISECOND * 20);
+        if outstanding {
+            script.write(b"x");
+            script.sent();
+            script.receive(Flags::ACK, 1, 501, 0, b"hold on");
+        } else {
+            script.receive(Flags::ACK, 1, 501, 0, b"hold on");
+            script.write(b"x");
+        }
+        for _ in 0..150 {
+            script.wait(SECOND);
+            script.receive(Flags::ACK, 8, 501, 0, b"");
+        }
+        assert_eq!(script.closed(), None);
+        // The window opens, and what follows is lost.
+        script.receive(Flags::ACK, 8, 501, 512, b"");
+        script.wait(SECOND * 5);
+        assert_eq!(script.closed(), None, "outstanding {outstanding}");
+        script.receive(Flags::ACK, 8, 502, 512, b"");
+        assert_eq!(script.ours.acknowledged(), 1);
+    }
+}
+
 //= spec/flow.md#pp-flow-7
 //= type=test
 //# A window of 0 on an empty ACK with nothing outstanding does not close the window; the next flight is one segment.

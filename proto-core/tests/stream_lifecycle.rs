@@ -348,6 +348,17 @@ fn idle_connections_live_by_keepalives_and_die_without() {
     }
 }
 
+/// A setting of nothing is the shortest one there is, and no reason to send without end.
+#[test]
+fn a_keepalive_without_a_pause_has_one() {
+    let restless = Params { keepalive: Duration::ZERO, ..params() };
+    let mut pair = Pair::connected(restless, params(), link(), 1);
+    pair.idle(SECOND);
+    assert!(pair.is_connected());
+    let per_second = pair.sent[0];
+    assert!((2..=1100).contains(&per_second), "{per_second}");
+}
+
 //= spec/session.md#pp-ses-10
 //= type=test
 //# A repeated SYN is answered with the numbers of the first answer.

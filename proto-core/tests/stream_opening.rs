@@ -146,6 +146,37 @@ fn another_syn_on_a_living_connection_is_not_answered() {
     assert!(sent(&mut ours, now, &mut buffer).is_empty(), "it is closed");
 }
 
+/// The reference begins with number 0 and port 49152 whenever it is started: what it says then belongs to no older connection.
+#[test]
+fn a_syn_like_the_first_is_of_another_connection_when_it_comes_late() {
+    for sends in [false, true] {
+        let (mut ours, now, mut buffer) = answering();
+        sent(&mut ours, now, &mut buffer);
+        let words: &[u8] = if sends { b"" } else { b"old words" };
+        ours.handle_segment(now, &Packet::of(Flags::ACK, 9001, 501, 512, words).segment());
+        let syn = Packet::of(Flags::SYN, 9000, 0, 512, b"");
+        let mut flags = |ours: &mut Connection, now| {
+            ours.handle_segment(now, &syn.segment());
+            sent(ours, now, &mut buffer).iter().map(|packet| packet.flags).find(|flags| *flags == syn_ack())
+        };
+        assert_eq!(
+            sends.then(|| flags(&mut ours, now + SECOND * 20)),
+            sends.then_some(Some(syn_ack())),
+            "nothing passed"
+        );
+        let now = now + SECOND * 20;
+        if sends {
+            assert_eq!(ours.write(now, b"old words"), Ok(9));
+        }
+        flags(&mut ours, now);
+        let now = now + SECOND * 10;
+        assert_eq!(flags(&mut ours, now), None);
+        assert!(!ours.may_be_replaced_by(&syn.segment()), "it lives");
+        ours.reset();
+        assert!(ours.may_be_replaced_by(&syn.segment()));
+    }
+}
+
 #[test]
 fn a_repeated_syn_ack_is_acknowledged_ten_times_a_second_at_most() {
     let mut script = Script::dialled(params(), 512);

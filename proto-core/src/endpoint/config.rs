@@ -121,7 +121,7 @@ impl Default for Config {
 pub struct StreamConfig {
     /// Payload bytes of a data segment on a path of unknown MTU, 256..=4096. Default 1152 (PP-SEG-2).
     pub mss: u16,
-    /// Payload bytes of a data segment to a peer of ours on the same host (loopback), up to what it accepts. Default 8832.
+    /// Payload bytes of a data segment to a peer of ours on the same host (loopback), up to what it accepts and 65,000. Default 8832.
     pub loopback_mss: u16,
     /// Receive buffer at most, bytes; 8192 or more, as the draft's window counts units of 4096. Default 8 MiB: 1 Gbit/s over 50 ms.
     pub receive_buffer: usize,
@@ -131,7 +131,7 @@ pub struct StreamConfig {
     pub no_delay: bool,
     /// Close a stream whose peer was silent this long. Default 120 s.
     pub idle_timeout: Duration,
-    /// Probe an idle stream this often. Default 30 s.
+    /// Probe an idle stream this often, every millisecond at most. Default 30 s.
     pub keepalive: Duration,
 }
 

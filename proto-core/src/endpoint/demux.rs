@@ -155,8 +155,9 @@ impl Endpoint {
                 }
                 return self.touch_stream(id);
             }
-            // A new SYN on the 4-tuple of a stream that is over begins a new one.
-            self.drop_stream(id);
+            // A new SYN on the 4-tuple of a stream that is over begins a new one. Who holds the old one can still read what it received.
+            self.streams.supersede(id);
+            self.touch_stream(id);
         }
         if opens {
             self.handle_syn(sender, header, &segment);

@@ -1,6 +1,7 @@
 //! Dialling: from a target to a stream or to a reason, within a fixed time.
 
 use super::inner::Endpoint;
+use super::outbox::Packet;
 use super::recording::Command;
 use super::registry::Awaited;
 use super::streams::{Owner, Stream};
@@ -13,6 +14,7 @@ use crate::seq::SeqNumber;
 use crate::stream::{CloseReason, Connection, Params};
 use crate::time::Timestamp;
 use crate::wire::{Capabilities, Header, Protocol, SocketAddress};
+use bytes::Bytes;
 use core::time::Duration;
 
 /// A silent registry holds up a dial to a peer whose key is known no longer than this: a quarter of its time, and more than any answer takes.
@@ -217,7 +219,8 @@ impl Endpoint {
     }
 
     pub(super) fn fail_dial(&mut self, id: StreamId, error: DialError) {
-        let Some(stream) = self.drop_stream(id) else { return };
+        let Some(mut stream) = self.drop_stream(id) else { return };
+        self.tell_reset(&mut stream);
         match stream.owner {
             Owner::Host => self.event(Event::DialFailed(id, error)),
             Owner::TrustSender { kind, .. } => self.trust_delivery_failed(stream.remote.address.node, kind),
@@ -225,8 +228,28 @@ impl Endpoint {
         }
     }
 
+    /// Whoever may have answered the SYN of a dial that is given up hears that it is over: to the reference it is established by then.
+    fn tell_reset(&mut self, stream: &mut Stream) {
+        if !stream.connection.owes_reset() {
+            return;
+        }
+        let Some(segment) = stream.connection.poll_segment(self.now, &mut []) else { return };
+        let header = Header {
+            flags: segment.flags,
+            protocol: Protocol::Stream,
+            src: stream.local,
+            dst: stream.remote.address,
+            src_port: stream.local_port,
+            dst_port: stream.remote.port,
+            seq: segment.seq,
+            ack: segment.ack,
+            window: segment.window,
+        };
+        self.send_packet(Packet { node: stream.peer(), route: None, session: None, header, payload: Bytes::new() });
+    }
+
     /// Removes a stream from every table, without a word to the peer.
-    pub(super) fn drop_stream(&mut self, id: StreamId) -> Option<super::streams::Stream> {
+    pub(super) fn drop_stream(&mut self, id: StreamId) -> Option<Stream> {
         self.timers.set(TimerKind::Dial(id), None);
         self.timers.set(TimerKind::Stream(id), None);
         let stream = self.streams.remove(self.now, id)?;

@@ -75,6 +75,10 @@ impl Endpoint {
                 .collect();
             for id in waiting {
                 self.reset_stream(id);
+                // One that rests ends later, and would be taken off what waits for another listener by then.
+                if let Some(stream) = self.streams.get_mut(id) {
+                    stream.unaccepted = false;
+                }
             }
         }
         self.settle();

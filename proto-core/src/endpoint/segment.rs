@@ -14,6 +14,12 @@ use crate::wire::Address;
 use crate::wire::beacon::write_relay_header;
 use crate::wire::header::{Flags, HEADER_LEN, Header, Protocol};
 
+/// A batch of GSO is at most one datagram's worth of bytes (Linux: 65,535 with all headers).
+const LARGEST_BATCH: usize = limits::MAX_DATAGRAM - 64;
+/// Payload of a segment that fits a batch of one on every path, whatever is configured.
+const LARGEST_SEGMENT: u16 = 65_000;
+const _: () = assert!(LARGEST_SEGMENT as usize + PACKET_OVERHEAD <= LARGEST_BATCH);
+
 impl Endpoint {
     /// The next batch of segments of the stream whose turn it is.
     pub(super) fn transmit_streams(&mut self, out: &mut TransmitBuf<'_>) -> Option<Transmit> {
@@ -38,9 +44,9 @@ impl Endpoint {
         let (via, to, prefix) = destination(route, &self.config.beacons)?;
         let mut transmit = Transmit { via, to, from: None, ttl: None, ecn: None, len: 0, segment: None };
         let mut first = 0;
-        // A batch of GSO is at most one datagram's worth of bytes (Linux: 65,535 with all headers).
-        let limit = out.bytes.len().min(limits::MAX_DATAGRAM - 64);
-        let room = usize::from(self.config.stream.mss.max(self.config.stream.loopback_mss)) + PACKET_OVERHEAD;
+        let limit = out.bytes.len().min(LARGEST_BATCH);
+        let largest = self.config.stream.mss.max(self.config.stream.loopback_mss).min(LARGEST_SEGMENT);
+        let room = usize::from(largest) + PACKET_OVERHEAD;
         for count in 0..out.max_segments.max(1) {
             let Some(buf) = out.bytes.get_mut(transmit.len..limit).filter(|buf| buf.len() >= room) else { break };
             if !peer.path.may_send(route, room) {
@@ -74,7 +80,8 @@ impl Endpoint {
     pub(super) fn path_mss(&self, node: NodeId) -> u16 {
         let stream = &self.config.stream;
         let loopback = self.peers.get(&node).and_then(|peer| peer.path.route()).is_some_and(Route::is_loopback);
-        if loopback { stream.loopback_mss } else { stream.mss }
+        let configured = if loopback { stream.loopback_mss } else { stream.mss };
+        configured.min(LARGEST_SEGMENT)
     }
 }
 

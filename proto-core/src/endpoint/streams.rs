@@ -193,9 +193,11 @@ impl Streams {
     pub(super) fn remove(&mut self, now: Timestamp, id: StreamId) -> Option<Stream> {
         let stream = self.table.remove(&id)?;
         let tuple = (stream.local_port, stream.remote);
-        self.by_tuple.remove(&tuple);
-        if stream.local_port >= FIRST_EPHEMERAL {
-            self.rest(now, tuple);
+        if self.by_tuple.get(&tuple) == Some(&id) {
+            self.by_tuple.remove(&tuple);
+            if stream.local_port >= FIRST_EPHEMERAL {
+                self.rest(now, tuple);
+            }
         }
         if let Some(ids) = self.by_peer.get_mut(&stream.peer()) {
             ids.retain(|other| *other != id);
@@ -216,6 +218,14 @@ impl Streams {
         let (port, node) = (stream.local_port, stream.peer());
         if core::mem::take(&mut stream.counted) {
             self.uncount(port, node);
+        }
+    }
+
+    /// Another stream begins on the 4-tuple of `id`, which is over.
+    pub(super) fn supersede(&mut self, id: StreamId) {
+        if let Some(stream) = self.table.get_mut(&id) {
+            stream.connection.supersede();
+            self.by_tuple.remove(&(stream.local_port, stream.remote));
         }
     }
 

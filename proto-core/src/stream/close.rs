@@ -40,6 +40,14 @@ impl Connection {
         self.stop_reading();
     }
 
+    /// Another connection begins in the place of this one, which is over: it says nothing more. What arrived can still be read.
+    pub fn supersede(&mut self) {
+        self.move_on(Cue::RestOver);
+        self.timers.clear_all();
+        self.acks = super::AckPolicy::default();
+        self.reset_owed = false;
+    }
+
     /// Ends at once with the reason told to the host; what arrived can still be read.
     pub fn abort(&mut self, reason: CloseReason) {
         let told_peer = self.handshake_was_sent()
@@ -77,8 +85,13 @@ impl Connection {
 
     /// The peer's FIN and everything before it is here.
     pub(super) fn on_peer_finished(&mut self, now: Timestamp) {
+        let opening = self.state == State::SynReceived;
         if !self.move_on(Cue::PeerFinished) {
             return;
+        }
+        if opening {
+            // What acknowledges our SYN-ACK was lost, or is late: whoever accepts has to hear of the stream all the same.
+            self.events.connected();
         }
         self.acks.owe();
         self.events.readable();
@@ -118,14 +131,24 @@ impl Connection {
         }
     }
 
-    pub(super) fn on_linger_timer(&mut self) {
+    /// How long `finish` waits for a peer whose window is closed: it was asked nothing that it left unanswered.
+    fn closed_window_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let next = self.timers.at(StreamTimer::WindowProbe)?;
+        let until = self.probe.asked_at().map_or(next + LINGER, |asked| asked + self.out.rto());
+        (until > now).then_some(until)
+    }
+
+    pub(super) fn on_linger_timer(&mut self, now: Timestamp) {
         match self.state {
             State::TimeWait | State::Lingering => {
                 self.move_on(Cue::RestOver);
                 self.timers.clear_all();
             }
             State::FinWait => self.give_up_on_fin(),
-            State::SynReceived | State::Established if self.finishing => self.abort(CloseReason::RetransmissionLimit),
+            State::SynReceived | State::Established if self.finishing => match self.closed_window_until(now) {
+                Some(until) => self.timers.set(StreamTimer::Linger, until),
+                None => self.abort(CloseReason::RetransmissionLimit),
+            },
             State::SynReceived | State::Established => self.abort(CloseReason::Truncated),
             State::SynSent if self.finishing => self.abort(CloseReason::RetransmissionLimit),
             State::SynSent | State::Closed => {}

@@ -21,6 +21,10 @@ use core::time::Duration;
 const FIRST_INTERVAL: Duration = Duration::from_secs(1);
 const LEAST_INTERVAL: Duration = Duration::from_millis(200);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(8);
+/// A SYN that comes so long after our answer is no late copy; numbers rest as long after the end of a connection (PP-SES-20).
+const LATEST_COPY: Duration = Duration::from_secs(10);
+/// A keepalive that is due again at once would be due for ever.
+const LEAST_KEEPALIVE: Duration = Duration::from_millis(1);
 /// A SYN or SYN-ACK and five repetitions.
 const MAX_ATTEMPTS: u32 = 6;
 /// A repeated SYN-ACK or FIN is answered this often at most.
@@ -93,6 +97,7 @@ impl Connection {
             max_segment: params.max_segment_accepted,
             window_shift: shift_for(params.receive_buffer),
         });
+        let params = Params { keepalive: params.keepalive.max(LEAST_KEEPALIVE), ..params };
         let mss = params.mss.min(REFERENCE_MSS);
         let control = Controller::new_reno(Settings::reference(mss.into()));
         Self {
@@ -164,8 +169,16 @@ impl Connection {
     }
 
     /// A SYN on this connection: answered as the first time, or not at all.
-    pub(super) fn on_syn(&mut self, syn: &Segment<'_>) {
-        let opening = matches!(self.state, State::SynReceived | State::Established);
+    pub(super) fn on_syn(&mut self, now: Timestamp, syn: &Segment<'_>) {
+        let unused = self.receiver.received() == 0 && self.out.next == 0;
+        let opening = match self.state {
+            State::SynReceived => true,
+            // The reference begins with number 0 whenever it is started: so late that is another connection's SYN.
+            State::Established => {
+                self.peer_is_ours() || unused || now.saturating_since(self.handshake.sent_at) < LATEST_COPY
+            }
+            State::SynSent | State::FinWait | State::TimeWait | State::Lingering | State::Closed => false,
+        };
         self.handshake.owed |= opening && self.handshake.is_repeated(syn);
     }
 

@@ -20,7 +20,7 @@ impl Connection {
             self.timers.set(StreamTimer::Idle, now + self.params.idle_timeout);
         }
         match segment.kind() {
-            Kind::Syn => self.on_syn(segment),
+            Kind::Syn => self.on_syn(now, segment),
             Kind::SynAck => self.on_syn_ack(now, segment),
             //= spec/session.md#pp-ses-27
             //# The payload of SYN, SYN-ACK, FIN and RST is not user data.

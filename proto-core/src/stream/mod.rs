@@ -63,7 +63,7 @@ pub struct Params {
     pub no_delay: bool,
     /// Close after this long without any segment from the peer.
     pub idle_timeout: Duration,
-    /// Probe an idle peer this often.
+    /// Probe an idle peer this often, every millisecond at most.
     pub keepalive: Duration,
     /// Round-trip time of the path when it is known: the handshake then retransmits sooner.
     pub initial_rtt: Option<Duration>,
@@ -308,12 +308,14 @@ impl Connection {
         self.reason
     }
 
-    /// `syn` opens another connection in this one's place: this one only rests after its end.
+    /// `syn` opens another connection in this one's place: this one only rests after its end, and is to be [`Self::supersede`]d.
     #[must_use]
     pub fn may_be_replaced_by(&self, syn: &Segment<'_>) -> bool {
         //= spec/session.md#pp-ses-21
         //# A new SYN on the 4-tuple of a connection that only rests begins a new connection.
-        self.is_over() && syn.kind() == segment::Kind::Syn && !self.handshake.is_repeated(syn)
+        // The reference gives every SYN the number 0, so only of a peer of ours can one be told for a late copy.
+        let late_copy = self.peer_is_ours() && self.handshake.is_repeated(syn);
+        self.is_over() && syn.kind() == segment::Kind::Syn && !late_copy
     }
 
     /// Memory held in buffers, bytes.

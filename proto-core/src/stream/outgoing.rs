@@ -283,6 +283,7 @@ impl Outgoing {
         let Some(out) = out.get_mut(..len) else { return Offer::Nothing };
         self.buffer.copy(segment.start, out);
         self.board.retransmitted(now, segment.start);
+        self.board.forgive_first();
         Offer::Segment { start: segment.start, len, retransmission: true }
     }
 
@@ -325,6 +326,9 @@ impl Outgoing {
         //# A connection ends when a segment was sent eight times without an acknowledgement.
         if first.transmissions >= MAX_TRANSMISSIONS && !closed {
             return false;
+        }
+        if closed {
+            self.board.forgive_first();
         }
         let outstanding = self.next - self.una;
         self.control.on_timeout(outstanding, self.backoff == 0);

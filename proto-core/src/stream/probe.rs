@@ -51,6 +51,11 @@ impl WindowProbe {
         true
     }
 
+    /// When the first probe left that nothing answered since.
+    pub(super) const fn asked_at(&self) -> Option<Timestamp> {
+        self.silent_since
+    }
+
     /// The peer said something.
     pub(super) const fn answered(&mut self) {
         self.unanswered = 0;

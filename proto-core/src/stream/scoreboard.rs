@@ -197,6 +197,13 @@ impl Scoreboard {
         self.mark_lost(0)
     }
 
+    /// What was sent into a closed window does not count as sent in vain: only that it was sent more than once is kept.
+    pub(super) fn forgive_first(&mut self) {
+        if let Some(first) = self.sent.front_mut() {
+            first.transmissions = first.transmissions.min(2);
+        }
+    }
+
     /// The last segment is taken for lost, to make the peer say what it has.
     pub(super) fn mark_last_lost(&mut self) -> bool {
         self.sent.len().checked_sub(1).is_some_and(|last| self.mark_lost(last))

@@ -23,7 +23,7 @@ impl Connection {
                 StreamTimer::WindowUpdate => self.on_window_update_timer(now),
                 StreamTimer::Keepalive => self.on_keepalive_timer(now),
                 StreamTimer::Idle => self.on_idle_timer(now),
-                StreamTimer::Linger => self.on_linger_timer(),
+                StreamTimer::Linger => self.on_linger_timer(now),
             }
         }
     }

@@ -48,8 +48,13 @@ impl Timers {
         *self = Self::new();
     }
 
+    /// When the timer is due, if it runs.
+    pub(super) fn at(&self, timer: StreamTimer) -> Option<Timestamp> {
+        self.0.get(timer as usize).copied().filter(|at| *at != Timestamp::FAR_FUTURE)
+    }
+
     pub(super) fn is_set(&self, timer: StreamTimer) -> bool {
-        self.0.get(timer as usize).is_some_and(|at| *at != Timestamp::FAR_FUTURE)
+        self.at(timer).is_some()
     }
 
     /// The earliest deadline.
