@@ -129,7 +129,7 @@ fn a_peer_that_dies_in_a_transfer_and_comes_back_at_another_port_is_reached_by_t
                     let outcome = dial_after_death(&mut net, millis(gone), millis(dialled));
                     let told =
                         format!("{place:?}, delay {delay} ms, seed {seed}, gone {gone} ms, dialled at {dialled} ms");
-                    assert!(outcome.as_ref().is_ok_and(|taken| *taken < millis(4000)), "{told}: {outcome:?}");
+                    assert!(outcome.as_ref().is_ok_and(|taken| *taken < millis(2500)), "{told}: {outcome:?}");
                 }
             }
         }

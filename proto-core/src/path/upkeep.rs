@@ -131,7 +131,7 @@ impl PathSet {
         match alarm {
             Alarm::Ask => {
                 self.probe(now, route);
-                if self.in_doubt() && !self.ours {
+                if self.in_doubt() {
                     self.ask_where(now);
                 }
             }
@@ -142,8 +142,8 @@ impl PathSet {
 
     /// The peer may be somewhere else: those who know are asked while the way in use may still answer.
     //= spec/nat.md#pp-nat-25
-    //# When a direct path to a peer not known to be ours answers not even a probe, the beacon and the registry are asked after 1.45 seconds
-    //# where the peer is, and the addresses that they name are tried.
+    //# When a direct path answers not even a probe, the beacon and the registry are asked after 1.45 seconds where the peer is, and the
+    //# addresses that they name are tried.
     pub(super) fn ask_where(&mut self, now: Timestamp) {
         self.request_punch(now);
         if self.sought.is_none_or(|at| now.saturating_since(at) >= SEEK_SPACING) {
