@@ -7,11 +7,12 @@ use crate::conn::Conn;
 use crate::error::DriverError;
 use crate::foreign;
 use crate::framing::{encode_frame, read_frame};
-use crate::ipc::{Frame, HandshakeCommand, NetworkCommand, Reply, Request, command};
+use crate::ipc::{Frame, HandshakeCommand, MAX_FRAME, NetworkCommand, Reply, Request, command};
 use bytes::Bytes;
 use proto_core::wire::SocketAddress;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,7 +61,7 @@ pub struct Datagram {
 pub struct Listener {
     driver: Driver,
     port: u16,
-    incoming: mpsc::Receiver<Incoming>,
+    incoming: mpsc::Receiver<Accepted>,
 }
 
 #[derive(Debug)]
@@ -74,21 +75,15 @@ pub(crate) struct Shared {
     datagrams: tokio::sync::Mutex<mpsc::Receiver<Datagram>>,
 }
 
-#[derive(Debug)]
-struct Incoming {
-    conn: u32,
-    remote: SocketAddress,
-    inbound: mpsc::Receiver<Inbound>,
-}
-
 /// What a connection's reader gets; a closed channel is the end.
 pub(crate) type Inbound = Result<Bytes, String>;
 
+/// What nobody takes any more is closed or unbound by its own drop.
 #[derive(Debug)]
 enum Answer {
     Frame(Reply),
-    Conn(u32, mpsc::Receiver<Inbound>),
-    Port(u16, mpsc::Receiver<Incoming>),
+    Conn(Conn),
+    Port(Listener),
 }
 
 #[derive(Debug, Default)]
@@ -96,7 +91,7 @@ struct Routes {
     /// The request that waits; its caller may be gone.
     pending: Option<Pending>,
     conns: BTreeMap<u32, mpsc::Sender<Inbound>>,
-    ports: BTreeMap<u16, mpsc::Sender<Incoming>>,
+    ports: BTreeMap<u16, mpsc::Sender<Accepted>>,
     ended: bool,
 }
 
@@ -160,7 +155,7 @@ impl Driver {
     pub(crate) async fn raw(&self, before: Option<Request>, request: Request) -> Result<Bytes, DriverError> {
         match self.call(before, request).await? {
             Answer::Frame(Reply::Answer { payload, .. }) => Ok(payload),
-            Answer::Frame(_) | Answer::Conn(..) | Answer::Port(..) => Ok(Bytes::new()),
+            Answer::Frame(_) | Answer::Conn(_) | Answer::Port(_) => Ok(Bytes::new()),
         }
     }
 
@@ -177,8 +172,8 @@ impl Driver {
     /// As [`Self::request`]; the text says why the peer could not be reached.
     pub async fn dial(&self, to: SocketAddress) -> Result<Conn, DriverError> {
         match self.call(None, Request::Dial(to)).await? {
-            Answer::Conn(conn, inbound) => Ok(Conn::new(self.clone(), conn, inbound)),
-            Answer::Frame(_) | Answer::Port(..) => Err(DriverError::Protocol("the wrong answer to a dial")),
+            Answer::Conn(conn) => Ok(conn),
+            Answer::Frame(_) | Answer::Port(_) => Err(DriverError::Protocol("the wrong answer to a dial")),
         }
     }
 
@@ -189,8 +184,8 @@ impl Driver {
     /// As [`Self::request`].
     pub async fn listen(&self, port: u16) -> Result<Listener, DriverError> {
         match self.call(None, Request::Bind(port)).await? {
-            Answer::Port(port, incoming) => Ok(Listener { driver: self.clone(), port, incoming }),
-            Answer::Frame(_) | Answer::Conn(..) => Err(DriverError::Protocol("the wrong answer to a bind")),
+            Answer::Port(listener) => Ok(listener),
+            Answer::Frame(_) | Answer::Conn(_) => Err(DriverError::Protocol("the wrong answer to a bind")),
         }
     }
 
@@ -246,31 +241,41 @@ impl Driver {
 
     /// Waits for a turn, sends, waits for the answer.
     async fn call(&self, before: Option<Request>, request: Request) -> Result<Answer, DriverError> {
-        let frame = request.encode();
         let conn = if let Request::Close(conn) = request { Some(conn) } else { None };
+        let frame = request.encode();
+        if frame.payload.len() >= MAX_FRAME {
+            return Err(DriverError::Io(io::Error::new(io::ErrorKind::InvalidInput, "a request longer than 1 MiB")));
+        }
+        let reply = frame.command + 1;
+        let frames: Vec<Frame> = before.map(|request| request.encode()).into_iter().chain([frame]).collect();
         let _turn = self.shared.turn.lock().await;
-        let (caller, answer) = oneshot::channel();
-        let mut pending = Some(Pending { reply: frame.command + 1, conn, caller });
         loop {
             let answered = self.shared.answered.notified();
             {
-                let mut routes = self.shared.routes();
+                let routes = self.shared.routes();
                 if routes.ended {
                     return Err(DriverError::Disconnected);
                 }
                 if routes.pending.is_none() {
-                    routes.pending = pending.take();
                     break;
                 }
             }
             answered.await;
         }
-        for frame in before.map(|request| request.encode()).into_iter().chain([frame]) {
-            self.shared.frames.send(encode_frame(&frame)).await.map_err(|_| DriverError::Disconnected)?;
+        // Room before the request counts as asked: a caller that goes away while it waits for room leaves nothing that no answer ends.
+        let room = self.shared.frames.reserve_many(frames.len()).await.map_err(|_| DriverError::Disconnected)?;
+        let (caller, answer) = oneshot::channel();
+        {
+            let mut routes = self.shared.routes();
+            if routes.ended {
+                return Err(DriverError::Disconnected);
+            }
+            routes.pending = Some(Pending { reply, conn, caller });
         }
+        room.zip(frames).for_each(|(room, frame)| room.send(encode_frame(&frame)));
         match answer.await.map_err(|_| DriverError::Disconnected)? {
             Answer::Frame(Reply::Error(text)) => Err(DriverError::Daemon(text)),
-            answer @ (Answer::Frame(_) | Answer::Conn(..) | Answer::Port(..)) => Ok(answer),
+            answer @ (Answer::Frame(_) | Answer::Conn(_) | Answer::Port(_)) => Ok(answer),
         }
     }
 
@@ -295,8 +300,7 @@ impl Listener {
 
     /// The next connection; `None` when the daemon is gone. Cancel-safe.
     pub async fn accept(&mut self) -> Option<Accepted> {
-        let Incoming { conn, remote, inbound } = self.incoming.recv().await?;
-        Some(Accepted { conn: Conn::new(self.driver.clone(), conn, inbound), remote })
+        self.incoming.recv().await
     }
 }
 
@@ -331,14 +335,18 @@ async fn read_frames(socket: OwnedReadHalf, shared: std::sync::Weak<Shared>, dat
         route(&shared, &frame, &datagrams).await;
     }
     if let Some(shared) = shared.upgrade() {
-        let mut routes = shared.routes();
-        *routes = Routes { ended: true, ..Routes::default() };
+        let ended = Routes { ended: true, ..Routes::default() };
+        let Routes { conns, .. } = core::mem::replace(&mut *shared.routes(), ended);
         shared.answered.notify_waiters();
+        for reader in conns.into_values() {
+            // Nobody said that this was the end of the bytes. Who is behind reads first what it has.
+            tokio::spawn(async move { reader.send(Err(DriverError::Disconnected.to_string())).await });
+        }
     }
 }
 
 /// Gives one frame to whom it belongs; what belongs to nobody is ignored.
-async fn route(shared: &Shared, frame: &Frame, datagrams: &mpsc::Sender<Datagram>) {
+async fn route(shared: &Arc<Shared>, frame: &Frame, datagrams: &mpsc::Sender<Datagram>) {
     let Ok(reply) = Reply::decode(frame) else { return };
     match reply {
         Reply::Received { conn, data } => {
@@ -362,8 +370,10 @@ async fn route(shared: &Shared, frame: &Frame, datagrams: &mpsc::Sender<Datagram
                 routes.conns.insert(conn, sender);
                 routes.ports.get(&port).cloned()
             };
+            let accepted = Accepted { conn: Conn::new(Driver { shared: Arc::clone(shared) }, conn, inbound), remote };
             if let Some(listener) = listener {
-                let _ = listener.send(Incoming { conn, remote, inbound }).await;
+                // What a listener that is gone does not take is closed by its drop.
+                let _ = listener.send(accepted).await;
             }
         }
         Reply::ReceivedFrom { from, to_port, data } => {
@@ -377,7 +387,7 @@ async fn route(shared: &Shared, frame: &Frame, datagrams: &mpsc::Sender<Datagram
 
 impl Shared {
     /// Hands an answer to the request that waits, if it is its answer.
-    fn answer(&self, reply: Reply, command: u8) {
+    fn answer(self: &Arc<Self>, reply: Reply, command: u8) {
         let mut routes = self.routes();
         if let Reply::Error(text) = &reply
             && foreign::is_stray(text)
@@ -393,23 +403,21 @@ impl Shared {
         });
         let expected = expected || command == command::ERROR;
         let Some(pending) = (if expected { routes.pending.take() } else { None }) else { return };
+        let driver = Driver { shared: Arc::clone(self) };
         let answer = if let Reply::Dialed(conn) = reply {
             let (sender, inbound) = mpsc::channel(CONN_QUEUE);
             routes.conns.insert(conn, sender);
-            Answer::Conn(conn, inbound)
+            Answer::Conn(Conn::new(driver, conn, inbound))
         } else if let Reply::Bound(port) = reply {
             let (sender, incoming) = mpsc::channel(ACCEPT_QUEUE);
             routes.ports.insert(port, sender);
-            Answer::Port(port, incoming)
+            Answer::Port(Listener { driver, port, incoming })
         } else {
             Answer::Frame(reply)
         };
-        if let Err(Answer::Conn(conn, _)) = pending.caller.send(answer) {
-            // The caller went away while it dialled: nobody else will close this connection.
-            routes.conns.remove(&conn);
-            let (frames, close) = (self.frames.clone(), encode_frame(&Request::Close(conn).encode()));
-            tokio::spawn(async move { frames.send(close).await });
-        }
+        drop(routes);
+        // A caller that went away meanwhile leaves a connection or a port that nobody else would close.
+        let _ = pending.caller.send(answer);
         self.answered.notify_waiters();
     }
 }

@@ -108,6 +108,7 @@ impl DriverError {
             Self::NotRunning { .. } | Self::Disconnected => ErrorKind::NotRunning,
             Self::Timeout => ErrorKind::Timeout,
             Self::Daemon(text) => ErrorKind::of_text(text),
+            Self::Io(refused) if refused.kind() == io::ErrorKind::InvalidInput => ErrorKind::InvalidArgument,
             Self::Protocol(_) | Self::Io(_) => ErrorKind::Internal,
         }
     }

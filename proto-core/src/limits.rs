@@ -142,10 +142,15 @@ pub const MAX_REGISTRY_REQUESTS: usize = 256;
 pub const MAX_REPORTED_TRUST: usize = MAX_PEERS;
 /// Addresses of one node within its own network, told to or by the registry: a host has a few interfaces.
 pub const MAX_LAN_ADDRESSES: usize = 16;
+/// Bytes of a hostname that a registry tells: the longest name there is in DNS, for registries that allow more than PP-REG-18.
+pub const MAX_HOSTNAME: usize = 253;
 /// Networks of one node taken from a `lookup` reply.
 pub const MAX_NETWORKS_PER_NODE: usize = 1024;
-/// Requests, and answers, taken from one poll: the registry's inbox holds 100 (PP-REG-22).
+/// Requests taken from one poll: the registry's inbox holds 100 (PP-REG-22).
 pub const MAX_HANDSHAKES_PER_POLL: usize = 128;
+/// Answers taken from one poll: the registry keeps 1000, and forgets what it told when it is polled again. Each is of use only to one of
+/// the [`MAX_OUTGOING_TRUST`] requests.
+pub const MAX_ANSWERS_PER_POLL: usize = 1024;
 /// How long the registry may take to answer before the connection is given up: what 1.18.0 waits.
 //= spec/registry.md#pp-reg-33
 //# A client reads replies up to 1 MiB and gives a silent registry up after 8 seconds.
@@ -169,6 +174,9 @@ pub const MAX_OUTGOING_TRUST: usize = 256;
 pub const OUTGOING_TRUST_TTL: Duration = Duration::from_secs(10 * 60);
 /// How long relayed approvals of a revoked peer are ignored (PP-TRUST-12).
 pub const REVOCATION_COOLDOWN: Duration = Duration::from_secs(5 * 60);
+/// Withdrawals and answers that the registry could not be told, of at most [`MAX_TRUSTED`] nodes, told again at once: an eighth of
+/// [`MAX_REGISTRY_REQUESTS`], so that dials find room.
+pub const UNTOLD_TRUST_AT_ONCE: usize = 32;
 /// Trust messages remembered so that none is taken twice (PP-TRUST-6).
 pub const TRUST_REPLAY_WINDOW: usize = 8192;
 /// Bytes of a justification or reason that are kept (PP-TRUST-14).

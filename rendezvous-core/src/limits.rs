@@ -19,8 +19,10 @@ pub const MAX_BEACONS: usize = 64;
 
 /// A request's bytes before anybody is known to have sent it (PP-REG-2).
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
-/// Rows of one `list_nodes` reply: at about 200 bytes each it stays readable for clients with a 1 MiB limit.
+/// Rows of one `list_nodes` reply: at about 200 bytes each they fill [`MAX_LIST_BYTES`].
 pub const MAX_LISTED_NODES: usize = 4096;
+/// Bytes of a reply's rows: a client gives up the connection for a reply beyond 1 MiB, and some nodes tell much about themselves.
+pub const MAX_LIST_BYTES: usize = proto_core::limits::MAX_REGISTRY_REPLY - 1024;
 /// Justification of a handshake, bytes (PP-TRUST-14).
 pub const MAX_JUSTIFICATION_BYTES: usize = 1024;
 /// Local addresses a node may register; the reference sends one per private interface.

@@ -2,6 +2,7 @@
 //! Refuses to know what the thing is.
 
 use core::fmt::Debug;
+use core::net::{IpAddr, Ipv6Addr};
 use proto_core::Timestamp;
 use std::collections::BTreeMap;
 
@@ -30,6 +31,15 @@ impl Rate {
     #[must_use]
     pub const fn per_minute(tokens: u64, burst: u64) -> Self {
         Self { tokens, per_micros: 60_000_000, burst }
+    }
+}
+
+/// What counts as one source: an IPv4 address, or the /64 an IPv6 host picks its addresses from.
+#[must_use]
+pub fn source_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
+        ip @ IpAddr::V4(_) => ip,
     }
 }
 

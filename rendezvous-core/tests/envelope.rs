@@ -111,6 +111,7 @@ fn a_key_that_used_an_envelope_cannot_do_without_it() {
             world.pass(Duration::from_secs(1));
             let back = sealed(&world, &a, &a.register("198.51.100.7:4000"));
             assert_eq!(world.once(&back)["node_id"], a.id);
+            assert_eq!(world.once(&b.register("198.51.100.7:4000"))["node_id"], b.id);
         }
         for overheard in [
             a.register("203.0.113.66:1"),
@@ -198,6 +199,27 @@ fn a_clock_may_be_wrong_by_as_much_as_stated() {
         assert_eq!(reply["type"] == "heartbeat_ok", taken, "{seconds}: {reply}");
         assert_eq!(reply["time"], WALL, "told either way");
     }
+}
+
+/// A host without a battery for its clock begins at any time of day and corrects it later.
+#[test]
+fn a_clock_that_is_set_back_after_the_start_locks_nobody_out_and_opens_no_replay() {
+    const YEAR: u64 = 365 * 86_400;
+    let mut world = World::new();
+    let a = join(&mut world, 1);
+    world.pass(Duration::from_secs(5));
+    let recorded = sealed(&world, &a, &a.register("198.51.100.7:4001"));
+    assert_eq!(world.once(&recorded)["node_id"], a.id);
+    let second = world.now;
+    world.restart();
+    world.now = second;
+    let mut session = world.session(home());
+    world.registry.handle_frame(world.now, WALL + YEAR, &mut session, br#"{"type":"beacon_list"}"#);
+    assert_eq!(error(&world.once(&recorded)), "cannot take the envelope: out of time");
+    world.pass(Duration::from_secs(1));
+    assert_eq!(error(&world.once(&recorded)), "cannot take the envelope: out of time");
+    let back = sealed(&world, &a, &a.register("198.51.100.7:4000"));
+    assert_eq!(world.once(&back)["node_id"], a.id);
 }
 
 /// The whole thing with the client that sends it, across a wrong clock and a restart.

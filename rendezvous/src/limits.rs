@@ -4,7 +4,7 @@ use core::time::Duration;
 
 /// TCP connections at once: half of what the reference takes, at about 20 KiB each with TLS.
 pub(crate) const MAX_CONNECTIONS: usize = 50_000;
-/// TCP connections of one address at once: a thousand daemons of four connections behind one NAT.
+/// TCP connections of one IPv4 address, or of one IPv6 network of 64 bits, at once: a thousand daemons of four connections behind one NAT.
 pub(crate) const MAX_CONNECTIONS_PER_ADDRESS: usize = 4096;
 /// A connection without a request for so long is closed.
 pub(crate) const IDLE: Duration = Duration::from_secs(300);

@@ -7,6 +7,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use rendezvous_core::Session;
+use rendezvous_core::rate::source_of;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::{TcpListener, TcpStream};
@@ -135,6 +136,8 @@ struct Place {
 
 impl Admission {
     fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        // One host has a whole network of IPv6 addresses, and must not take everybody's places with them.
+        let address = source_of(address);
         let mut counts = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let of_address = counts.each.get(&address).copied().unwrap_or(0);
         if counts.total >= MAX_CONNECTIONS || of_address >= MAX_CONNECTIONS_PER_ADDRESS {
@@ -157,5 +160,22 @@ impl Drop for Place {
         } else {
             counts.each.insert(self.address, left);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::Ipv6Addr;
+
+    #[test]
+    fn a_network_of_ipv6_has_the_places_of_one_address() {
+        let admission = Arc::new(Admission::default());
+        let address = |network: u16, host: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xDB8, 0, network, 0, 0, 0, host));
+        let places: Vec<_> = (0..10_000).filter_map(|host| admission.admit(address(1, host))).collect();
+        assert_eq!(places.len(), MAX_CONNECTIONS_PER_ADDRESS);
+        assert!(admission.admit(address(2, 1)).is_some());
+        drop(places);
+        assert!(admission.admit(address(1, 1)).is_some());
     }
 }

@@ -7,6 +7,7 @@ mod alone;
 use alone::{Alone, Drain, framed, is, registers};
 use proto_core::crypto::rust_crypto;
 use proto_core::endpoint::DialError;
+use proto_core::registry::Lookup;
 use proto_core::rng::Rng;
 use proto_core::wire::{Address, SocketAddress};
 use proto_core::{Config, Endpoint, Event, Input, NodeId, Timestamp, drive};
@@ -217,8 +218,9 @@ fn a_known_key_is_dialled_without_the_registry_s_answer() {
     alone.drain.sent.clear();
     alone.dial(5);
     alone.run(Duration::from_millis(900));
-    let relayed =
-        |alone: &Alone| alone.drain.sent.iter().any(|(to, bytes)| *to == beacon && bytes[9..].starts_with(b"PILA"));
+    let relayed = |alone: &Alone| {
+        alone.drain.sent.iter().any(|(to, bytes)| *to == beacon && bytes.get(9..13) == Some(b"PILA".as_slice()))
+    };
     assert!(!relayed(&alone), "the registry's answer is waited for first");
     alone.run(Duration::from_millis(200));
     assert!(relayed(&alone), "{:?}", alone.drain.sent);
@@ -295,4 +297,14 @@ fn a_key_told_by_the_host_is_not_replaced_by_the_registry() {
     }
     assert!(alone.endpoint.peer(NodeId(5)).is_some_and(|peer| !peer.encrypted));
     assert!(alone.drain.events.contains(&Event::KeyMismatch(NodeId(5))));
+}
+
+#[test]
+fn a_hostname_that_can_be_none_is_not_kept() {
+    for (name, kept) in [("agent-b".to_owned(), true), ("b\\u001b[2J".to_owned(), false), ("b".repeat(900_000), false)]
+    {
+        let lookup = format!("{{\"type\":\"lookup_ok\",\"node_id\":5,\"hostname\":\"{name}\"}}");
+        let reply = serde_json::from_str(&lookup).unwrap();
+        assert_eq!(Lookup::parse(&reply).unwrap().hostname.is_some(), kept);
+    }
 }

@@ -7,8 +7,10 @@ use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt, AsyncWrite};
 
-/// How long a receiver may take to answer INIT: it may have to hash what it already has.
+/// How long a receiver may take to answer INIT, besides the time to hash what it already has.
 const NEGOTIATION: Duration = Duration::from_secs(5);
+/// Bytes a second that a slow receiver hashes and reads: a small board's disk.
+const HASHED_PER_SECOND: u64 = 16 * 1024 * 1024;
 /// How long a receiver may take to acknowledge anything else.
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(30);
 
@@ -74,7 +76,7 @@ pub async fn send_file(
     let id = TransferId::of(&sha256);
     let init = Body::Init { size, sha256, chunk: CHUNK, name: name.to_owned() };
     say(stream, id, init).await?;
-    let reply = answer(stream, NEGOTIATION).await?;
+    let reply = answer(stream, negotiation(size)).await?;
     if matches!(&reply, Frame::Text(text) if text.starts_with(b"ACK UNKNOWN")) {
         return send_whole(stream, name, size, source).await;
     }
@@ -99,6 +101,11 @@ pub async fn send_file(
             Err(SendError::Refused(failure))
         };
     }
+}
+
+/// How long a receiver may take to answer the INIT of a file of `size` bytes, of which it may have most.
+pub(super) fn negotiation(size: u64) -> Duration {
+    NEGOTIATION + Duration::from_secs(size / HASHED_PER_SECOND)
 }
 
 /// Keeps at most [`WINDOW`] bytes unacknowledged.

@@ -1,6 +1,7 @@
 use super::events::{Event, read_event};
 use super::exchange::{Frame, MAX_ACK, MessageKind, RawFrame, read_frame, write_frame};
 use super::filestream::{Body, Message, TransferId};
+use super::send::negotiation;
 use super::{SendError, send_file, send_message};
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -105,6 +106,18 @@ async fn a_file_resumes_where_the_receiver_says() {
     let sent = sending.await.unwrap().unwrap();
     assert_eq!((sent.resumed, sent.verified, sent.transport), (60_000, true, "filestream"));
     assert_eq!(got, expected[60_000..]);
+}
+
+/// A receiver hashes what it has before it answers; one that is never waited for long enough never gets the rest.
+#[test]
+fn a_receiver_of_much_has_the_time_to_hash_it() {
+    const GIBIBYTE: u64 = 1 << 30;
+    assert_eq!(negotiation(0).as_secs(), 5);
+    for gibibytes in [1, 20, 1000] {
+        let slow = gibibytes * GIBIBYTE / 20_000_000;
+        assert!(negotiation(gibibytes * GIBIBYTE).as_secs() > slow, "{gibibytes} GiB");
+    }
+    assert!(negotiation(u64::MAX).as_secs() > 0);
 }
 
 #[tokio::test]

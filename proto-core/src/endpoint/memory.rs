@@ -35,7 +35,7 @@ impl Endpoint {
     }
 
     fn own_holdings(&self) -> Vec<Holding> {
-        let [trusted, pending, asked, revoked, messages] = self.trust.held();
+        let [trusted, pending, asked, revoked, messages, untold] = self.trust.held();
         let timers = TIMERS.0 * self.peers.len() + TIMERS.1 * self.streams.len() + TIMERS.2;
         vec![
             Holding::new("peers", self.peers.len(), limits::MAX_PEERS),
@@ -58,6 +58,7 @@ impl Endpoint {
             Holding::new("requests for trust", pending, limits::MAX_PENDING_TRUST),
             Holding::new("own requests for trust", asked, limits::MAX_OUTGOING_TRUST),
             Holding::new("revoked nodes", revoked, limits::MAX_TRUSTED),
+            Holding::new("news of trust for the registry", untold, limits::MAX_TRUSTED),
             Holding::new("trust messages seen", messages, limits::TRUST_REPLAY_WINDOW),
         ]
     }

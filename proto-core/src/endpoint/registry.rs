@@ -11,6 +11,7 @@ use crate::registry::{
 };
 use crate::rng::Rng;
 use crate::time::Timestamp;
+use crate::trust::Told;
 use crate::wire::candidate::Reach;
 use crate::wire::{Address, BeaconMessage};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -28,6 +29,8 @@ pub(super) enum Awaited {
     PeerEndpoint(NodeId),
     /// A request for trust was relayed to a peer.
     TrustRelay(NodeId),
+    /// The registry was told what became of trust.
+    TrustTold(NodeId, Told),
     /// This node's own record: its networks.
     OwnRecord,
 }
@@ -106,7 +109,10 @@ impl Endpoint {
             ClientEvent::RegistrationFailed(reason) => self.event(Event::RegistrationFailed(reason)),
             ClientEvent::Reply(ticket, answer) => self.registry_reply(ticket, answer),
             ClientEvent::Handshakes(handshakes) => self.handle_relayed_handshakes(handshakes),
-            ClientEvent::Disconnected => self.drops.count("registry_disconnected"),
+            ClientEvent::Disconnected => {
+                self.drops.count("registry_disconnected");
+                self.discovery.doubt_primary();
+            }
         }
     }
 
@@ -126,8 +132,6 @@ impl Endpoint {
         }
         self.take_node(node);
         self.hostname.clone_from(&registered.hostname);
-        let trusted: Vec<NodeId> = self.trust.trusted().map(|(node, _)| node).collect();
-        self.registry.set_trusted(&trusted);
         self.ask_registry(Request::Lookup(node), Awaited::OwnRecord);
         self.event(Event::Registered {
             address: Address::backbone(node),
@@ -163,14 +167,9 @@ impl Endpoint {
                     self.networks.retain(|network| *network != NetworkId::BACKBONE);
                 }
             }
-            Some(Awaited::TrustRelay(node)) => self.trust_relayed(node, answer),
-            None => {}
-        }
-    }
-
-    fn trust_relayed(&mut self, node: NodeId, answer: Result<Value, RequestError>) {
-        if let Err(RequestError::Unavailable | RequestError::Timeout) = answer {
-            self.trust.relay_failed(self.now, node);
+            Some(Awaited::TrustRelay(node)) if is_away(&answer) => self.trust.relay_failed(self.now, node),
+            Some(Awaited::TrustTold(node, told)) if is_away(&answer) => self.trust.telling_failed(self.now, node, told),
+            Some(Awaited::TrustRelay(_) | Awaited::TrustTold(..)) | None => {}
         }
     }
 
@@ -288,4 +287,9 @@ impl Endpoint {
             self.send_raw(crate::ids::SocketId(0), beacon, bytes);
         }
     }
+}
+
+/// The registry did not say anything.
+const fn is_away(answer: &Result<Value, RequestError>) -> bool {
+    matches!(answer, Err(RequestError::Unavailable | RequestError::Timeout))
 }

@@ -11,7 +11,7 @@ use crate::path::Route;
 use crate::registry::{Handshakes, Request};
 use crate::stream::CloseReason;
 use crate::time::Timestamp;
-use crate::trust::{Command, Snapshot, Source, TrustAction};
+use crate::trust::{Command, Snapshot, Source, Told, TrustAction};
 use crate::wire::{Address, SocketAddress, TrustKind};
 
 impl Endpoint {
@@ -52,6 +52,7 @@ impl Endpoint {
     pub fn restore_trust(&mut self, snapshot: Snapshot) {
         self.record(self.now, || Recorded::RestoreTrust(snapshot.clone()).into());
         self.trust.restore(snapshot);
+        self.know_trusted();
         self.settle();
     }
 
@@ -73,7 +74,7 @@ impl Endpoint {
                 }
             }
             TrustAction::ReportTrust(node) => self.tell_registry(Request::ReportTrust(node)),
-            TrustAction::RevokeTrust(node) => self.tell_registry(Request::RevokeTrust(node)),
+            TrustAction::RevokeTrust(node) => self.tell_until_told(Request::RevokeTrust(node), node, Told::Revoked),
             TrustAction::RequestHandshake { node, justification } => {
                 let request = Request::RequestHandshake { to: node, justification };
                 if !self.ask_registry(request, Awaited::TrustRelay(node)) {
@@ -81,7 +82,7 @@ impl Endpoint {
                 }
             }
             TrustAction::RespondHandshake { node, accept } => {
-                self.tell_registry(Request::RespondHandshake { peer: node, accept });
+                self.tell_until_told(Request::RespondHandshake { peer: node, accept }, node, Told::Answered(accept));
             }
             TrustAction::CloseStreams(node) => self.close_streams(node),
             TrustAction::Requested { node, justification } => {
@@ -89,8 +90,7 @@ impl Endpoint {
                 self.event(Event::TrustRequested { node, justification });
             }
             TrustAction::Changed { node, trusted } => {
-                let reported: Vec<NodeId> = self.trust.trusted().map(|(node, _)| node).collect();
-                self.registry.set_trusted(&reported);
+                self.know_trusted();
                 if trusted {
                     self.with_peer(node, |peer| peer.banished = false);
                     self.identity_told(node);
@@ -102,6 +102,18 @@ impl Endpoint {
             //= spec/trust.md#pp-trust-18
             //# A change of the trust store makes the endpoint ask its host to keep it.
             TrustAction::SnapshotChanged => self.event(Event::TrustSnapshotChanged),
+        }
+    }
+
+    /// Whom the registry is told of with the next registration.
+    fn know_trusted(&mut self) {
+        let trusted: Vec<NodeId> = self.trust.trusted().map(|(node, _)| node).collect();
+        self.registry.set_trusted(&trusted);
+    }
+
+    fn tell_until_told(&mut self, request: Request, node: NodeId, told: Told) {
+        if self.config.registry && !self.ask_registry(request, Awaited::TrustTold(node, told)) {
+            self.trust.telling_failed(self.now, node, told);
         }
     }
 

@@ -75,6 +75,8 @@ pub struct Discovery {
     /// The first is the primary.
     beacons: Vec<Beacon>,
     node: NodeId,
+    /// The primary may have forgotten us.
+    doubted: bool,
     /// When the first round is over; `None` once the outcome was told.
     verdict: Option<Timestamp>,
     actions: VecDeque<DiscoveryAction>,
@@ -88,6 +90,7 @@ impl Discovery {
         let mut new = Self {
             beacons: Vec::new(),
             node: NodeId::UNASSIGNED,
+            doubted: false,
             verdict: Some(now),
             actions: VecDeque::new(),
             events: VecDeque::new(),
@@ -105,9 +108,14 @@ impl Discovery {
         new
     }
 
-    /// Our number is known: the primary is told at once, so that it can find us.
+    /// The rendezvous was away: a primary that started anew knows nobody, and relays for nobody.
+    pub fn doubt_primary(&mut self) {
+        self.doubted = true;
+    }
+
+    /// Our number is known, or known again: the primary is told at once, so that it can find us.
     pub fn set_node(&mut self, now: Timestamp, node: NodeId) {
-        if self.node != node {
+        if core::mem::take(&mut self.doubted) || self.node != node {
             self.node = node;
             self.refresh(now);
         }

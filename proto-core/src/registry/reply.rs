@@ -5,7 +5,9 @@
 
 use crate::crypto::PublicKey;
 use crate::ids::{NetworkId, NodeId};
-use crate::limits::{MAX_HANDSHAKES_PER_POLL, MAX_LAN_ADDRESSES, MAX_NETWORKS_PER_NODE};
+use crate::limits::{
+    MAX_ANSWERS_PER_POLL, MAX_HANDSHAKES_PER_POLL, MAX_HOSTNAME, MAX_LAN_ADDRESSES, MAX_NETWORKS_PER_NODE,
+};
 use core::net::SocketAddr;
 use serde_json::Value;
 
@@ -43,7 +45,7 @@ impl Registered {
     pub fn parse(reply: &Value) -> Option<Self> {
         Some(Self {
             node: node(reply, "node_id")?,
-            hostname: owned(reply, "hostname"),
+            hostname: hostname(reply),
             hostname_error: owned(reply, "hostname_error"),
             observed: reply.get("observed_addr").and_then(socket),
         })
@@ -82,7 +84,7 @@ impl Lookup {
             public_key: text(reply, "public_key").and_then(|key| key.parse().ok()),
             public: flag(reply, "public"),
             networks: networks.map(NetworkId).take(MAX_NETWORKS_PER_NODE).collect(),
-            hostname: owned(reply, "hostname"),
+            hostname: hostname(reply),
             version: owned(reply, "version"),
             relay_only: flag(reply, "relay_only"),
         })
@@ -132,7 +134,7 @@ impl HostnameReply {
     pub fn parse(reply: &Value) -> Option<Self> {
         Some(Self {
             node: node(reply, "node_id")?,
-            hostname: owned(reply, "hostname").unwrap_or_default(),
+            hostname: hostname(reply).unwrap_or_default(),
             public: flag(reply, "public"),
         })
     }
@@ -178,7 +180,7 @@ impl Handshakes {
         };
         Self {
             requests: list(reply, "requests").filter_map(request).take(MAX_HANDSHAKES_PER_POLL).collect(),
-            responses: list(reply, "responses").filter_map(response).take(MAX_HANDSHAKES_PER_POLL).collect(),
+            responses: list(reply, "responses").filter_map(response).take(MAX_ANSWERS_PER_POLL).collect(),
         }
     }
 
@@ -201,6 +203,11 @@ fn text<'a>(reply: &'a Value, name: &str) -> Option<&'a str> {
 
 fn owned(reply: &Value, name: &str) -> Option<String> {
     text(reply, name).filter(|value| !value.is_empty()).map(str::to_owned)
+}
+
+/// A name that can be one: it is kept for each peer, and shown on terminals.
+fn hostname(reply: &Value) -> Option<String> {
+    owned(reply, "hostname").filter(|name| name.len() <= MAX_HOSTNAME && !name.chars().any(char::is_control))
 }
 
 fn flag(reply: &Value, name: &str) -> bool {

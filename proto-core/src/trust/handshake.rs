@@ -253,7 +253,7 @@ impl Trust {
     }
 
     fn revoked(&mut self, wall: u64, node: NodeId) -> Result<(), MessageError> {
-        let asked = self.store.pending.contains_key(&node);
+        let asked = self.store.pending.contains_key(&node) || self.is_expected(node);
         if self.withdraw(wall, node) {
             return Ok(());
         }

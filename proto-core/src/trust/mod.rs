@@ -13,6 +13,9 @@ mod snapshot;
 mod store;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_withdrawal;
+mod untold;
 
 use crate::crypto::{CryptoProvider, Identity, PublicKey};
 use crate::ids::NodeId;
@@ -27,10 +30,12 @@ use std::sync::Arc;
 
 use replay::Replay;
 use store::Store;
+use untold::Untold;
 
 pub use handshake::MessageError;
 pub use snapshot::Snapshot;
 pub use store::{Outgoing, Pending, Source, Trusted};
+pub use untold::Told;
 
 /// Wait before a request is handed to the relay again after it could not be reached.
 const RELAY_RETRY: Duration = Duration::from_secs(5);
@@ -108,7 +113,7 @@ pub enum TrustAction {
         /// Why.
         justification: String,
     },
-    /// Answer a request through the registry.
+    /// Answer a request through the registry. Tell [`Trust::telling_failed`] when it could not be reached.
     RespondHandshake {
         /// The peer.
         node: NodeId,
@@ -117,7 +122,7 @@ pub enum TrustAction {
     },
     /// Report trust to the registry.
     ReportTrust(NodeId),
-    /// Report the end of trust to the registry.
+    /// Report the end of trust, or of a request for it, to the registry. Tell [`Trust::telling_failed`] when it could not be reached.
     RevokeTrust(NodeId),
     /// Close all streams of this peer now; a [`TrustAction::SendDirect`] that follows opens a new one.
     CloseStreams(NodeId),
@@ -161,6 +166,7 @@ pub struct Trust {
     auto_approve: bool,
     store: Store,
     replay: Replay,
+    untold: Untold,
     actions: VecDeque<TrustAction>,
 }
 
@@ -168,8 +174,8 @@ impl Trust {
     /// Trusts nobody. `auto_approve` approves everyone who asks.
     #[must_use]
     pub fn new(identity: Arc<Identity>, crypto: &'static CryptoProvider, auto_approve: bool) -> Self {
-        let (store, replay) = (Store::default(), Replay::default());
-        Self { identity, crypto, own: None, auto_approve, store, replay, actions: VecDeque::new() }
+        let (store, replay, untold) = (Store::default(), Replay::default(), Untold::default());
+        Self { identity, crypto, own: None, auto_approve, store, replay, untold, actions: VecDeque::new() }
     }
 
     /// This node's number, needed before anything can be sent.
@@ -177,11 +183,11 @@ impl Trust {
         self.own = Some(own);
     }
 
-    /// Nodes trusted, that ask, that were asked and that were revoked, and messages remembered.
+    /// Nodes trusted, that ask, that were asked and that were revoked, messages remembered, and what the registry was not told yet.
     #[must_use]
-    pub fn held(&self) -> [usize; 5] {
+    pub fn held(&self) -> [usize; 6] {
         let Store { trusted, pending, outgoing, revoked } = &self.store;
-        [trusted.len(), pending.len(), outgoing.len(), revoked.len(), self.replay.len()]
+        [trusted.len(), pending.len(), outgoing.len(), revoked.len(), self.replay.len(), self.untold.len()]
     }
 
     /// The key that signs from now on.
@@ -292,7 +298,10 @@ impl Trust {
             TrustKind::Reject => false,
             TrustKind::Request | TrustKind::Revoke => return,
         };
-        self.actions.push_back(TrustAction::RespondHandshake { node, accept });
+        // Minds change while a dial fails.
+        if self.holds(node, Told::Answered(accept)) {
+            self.actions.push_back(TrustAction::RespondHandshake { node, accept });
+        }
     }
 
     /// The registry could not be reached for a request to `node`: it is tried again while the request is fresh.
@@ -310,7 +319,8 @@ impl Trust {
     /// When [`Trust::handle_timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.store.outgoing.values().filter_map(|outgoing| outgoing.retry_at).min()
+        let requests = self.store.outgoing.values().filter_map(|outgoing| outgoing.retry_at);
+        requests.chain(self.untold.next()).min()
     }
 
     /// Does what is due.
@@ -321,6 +331,7 @@ impl Trust {
                 self.actions.push_back(TrustAction::RequestHandshake { node: *node, justification });
             }
         }
+        self.tell_again(now);
     }
 
     fn request(
@@ -389,6 +400,8 @@ impl Trust {
             self.send_direct(wall, node, TrustKind::Revoke, "");
         } else if was_expected {
             self.actions.push_back(TrustAction::SnapshotChanged);
+            // The request was this node's half: with it the peer's answer would still make a pair.
+            self.actions.push_back(TrustAction::RevokeTrust(node));
         } else {
             return Err(TrustError::NotTrusted(node));
         }
@@ -401,6 +414,7 @@ impl Trust {
         if !self.store.trust(wall, node, key, mutual) {
             return false;
         }
+        self.untold.forget(node);
         self.actions.push_back(TrustAction::SnapshotChanged);
         self.actions.push_back(TrustAction::ReportTrust(node));
         if !was_trusted {
@@ -413,6 +427,7 @@ impl Trust {
     fn withdraw(&mut self, wall: u64, node: NodeId) -> bool {
         let was_trusted = self.store.revoke(wall, node);
         if was_trusted {
+            self.untold.forget(node);
             //= spec/trust.md#pp-trust-11
             //# A revocation ends every stream with the peer at once and tells the peer and the registry.
             self.actions.push_back(TrustAction::CloseStreams(node));

@@ -8,9 +8,11 @@ use super::refusal::{Handled, Refusal};
 use super::request::Request;
 use super::session::Session;
 use super::state::{Node, State};
+use crate::limits::MAX_LIST_BYTES;
 use proto_core::crypto::PublicKey;
 use proto_core::registry::envelope::Stamp;
 use proto_core::{NodeId, Timestamp};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// A reply's fields besides `type`.
@@ -22,6 +24,16 @@ pub(super) fn fields(value: Value) -> Fields {
         Value::Object(fields) => fields,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Fields::new(),
     }
+}
+
+/// As many of `rows` as a reply may have.
+pub(super) fn readable<T: Serialize>(rows: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+    let mut room = MAX_LIST_BYTES;
+    rows.map_while(move |row| {
+        let length = serde_json::to_string(&row).map_or(usize::MAX, |text| text.len().saturating_add(2));
+        room = room.checked_sub(length)?;
+        Some(row)
+    })
 }
 
 /// A request being handled.
@@ -95,6 +107,24 @@ impl<'a> Call<'a> {
     /// from then on every signature that was overheard before is worthless. The connection is `node`'s from then on, and an endpoint
     /// that an unsigned registration on it only claimed is believed.
     pub(super) fn authenticate(&mut self, node: NodeId, signed: &str) -> Handled<()> {
+        self.check_signature(node, signed)?;
+        self.prove(node);
+        Ok(())
+    }
+
+    /// As [`Call::authenticate`], for the string that each trust message signs: its receiver has the signature, and must not ask and be
+    /// taken for the sender with it. So without an envelope it counts only from the address the node last registered from, or on a
+    /// connection that is the node's already.
+    pub(super) fn authenticate_letter(&mut self, node: NodeId, signed: &str) -> Handled<()> {
+        self.check_signature(node, signed)?;
+        if !self.sealed && self.identity() != Some(node) && !self.is_home(node)? {
+            return Err(Refusal::not_at_home(node));
+        }
+        self.prove(node);
+        Ok(())
+    }
+
+    fn check_signature(&mut self, node: NodeId, signed: &str) -> Handled<()> {
         let NodeRecord { public_key, enveloped, .. } = self.node(node)?.record;
         let signature = self.request.text("signature").filter(|signature| !signature.is_empty());
         let signature = signature.ok_or_else(Refusal::signature_required)?;
@@ -111,11 +141,20 @@ impl<'a> Call<'a> {
         if self.sealed && self.durable {
             self.edit(node, |record| record.enveloped = true)?;
         }
+        Ok(())
+    }
+
+    fn prove(&mut self, node: NodeId) {
         self.session.prove(node);
         if let Some((_, presence)) = self.session.held.take_if(|(held, _)| *held == node) {
             self.state_mut().appear(node, presence);
         }
-        Ok(())
+    }
+
+    /// The connection comes from the address `node` last registered from. A node that is away has none.
+    fn is_home(&self, node: NodeId) -> Handled<bool> {
+        let presence = self.node(node)?.presence(self.now);
+        Ok(presence.is_some_and(|presence| presence.source == self.session.source()))
     }
 
     /// The stamp of the request's envelope, which is `key`'s, for these values, and of this time; `None` without one.
@@ -157,13 +196,7 @@ impl<'a> Call<'a> {
         self.authenticate_or_admin(node, signed)?;
         //= spec/registry.md#pp-reg-17
         //# A setting whose signature does not cover its value is changed only from the address the node registered from, or with an envelope.
-        let home = self.node(node)?.presence(self.now).map(|presence| presence.source);
-        if changes && !self.is_intended() && home.is_some_and(|home| home != self.session.source()) {
-            return Err(Refusal::new(format!(
-                "cannot change node {node} from another address than it registered from: register first"
-            )));
-        }
-        Ok(())
+        if changes && !self.is_intended() && !self.is_home(node)? { Err(Refusal::not_at_home(node)) } else { Ok(()) }
     }
 
     /// The request carries the admin token.

@@ -16,7 +16,7 @@ pub(super) fn request(call: &mut Call<'_>) -> Handled<Fields> {
     let (from, to) = (call.request.node("from_node_id"), call.request.node("to_node_id"));
     let justification =
         call.request.short_text("justification", MAX_JUSTIFICATION_BYTES)?.unwrap_or_default().to_owned();
-    call.authenticate(from, &challenge::request_handshake(from, to))?;
+    call.authenticate_letter(from, &challenge::request_handshake(from, to))?;
     let target = call.node(to)?;
     if target.requests.get(&from).is_some_and(|mail| mail.delivered.is_none()) {
         return Err(Refusal::new(format!("handshake request already pending from node {from}")));
@@ -39,7 +39,8 @@ pub(super) fn request(call: &mut Call<'_>) -> Handled<Fields> {
 pub(super) fn respond(call: &mut Call<'_>) -> Handled<Fields> {
     let (id, peer) = (call.request.node("node_id"), call.request.node("peer_id"));
     let accept = call.request.flag("accept").unwrap_or(false);
-    let changes = call.state().trusted(id, peer) != accept;
+    // A refusal takes a request away, whether there is a pair or not.
+    let changes = !accept || !call.state().trusted(id, peer);
     call.authenticate_setting(id, &challenge::respond_handshake(id, peer), changes)?;
     if !call.state().half(peer, id) {
         return Err(Refusal::new(format!("no pending handshake request from node {peer}")));

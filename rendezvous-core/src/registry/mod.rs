@@ -28,10 +28,10 @@ pub use keys::SecretHash;
 pub use session::Session;
 
 use crate::limits;
-use crate::rate::{Rate, RateTable};
+use crate::rate::{Rate, RateTable, source_of};
 use beacons::AnnouncedBeacons;
 use call::Call;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::IpAddr;
 use freshness::Window;
 use proto_core::{NodeId, Timestamp};
 use refusal::Refusal;
@@ -91,7 +91,7 @@ enum Memory {
     Complete,
     /// The state is that of an earlier run, and no request came yet.
     Lost,
-    /// The first request of this run came in this second, Unix time.
+    /// The first request of this run, or since the clock was set back behind it, came in this second, Unix time.
     Since(u64),
 }
 
@@ -174,8 +174,11 @@ impl Registry {
     /// Answers one request of `session`. `json` is the message without its length; `wall` is the time of day in Unix
     /// seconds. Every request gets an answer, and every answer a `type`.
     pub fn handle_frame(&mut self, now: Timestamp, wall: u64, session: &mut Session, json: &[u8]) -> Outcome {
-        if matches!(self.memory, Memory::Lost) {
-            self.memory = Memory::Since(wall);
+        match self.memory {
+            // A clock that was ahead and is set back must not shut everybody out until it is there again.
+            Memory::Since(second) if wall < second => self.memory = Memory::Since(wall),
+            Memory::Lost => self.memory = Memory::Since(wall),
+            Memory::Complete | Memory::Since(_) => {}
         }
         let parsed = if json.len() <= limits::MAX_REQUEST_BYTES { Request::parse(json) } else { None };
         let Some(request) = parsed else { return Outcome::refused("", Refusal::invalid("request")) };
@@ -210,7 +213,7 @@ impl Registry {
     }
 
     fn within_rate(&mut self, now: Timestamp, session: &Session, request: &Request) -> bool {
-        let source = rate_key(session.source());
+        let source = source_of(session.source());
         match session.identity() {
             //= spec/rate-limits.md#pp-rate-11
             //# Requests at the registry are limited by address and by node.
@@ -266,12 +269,4 @@ fn error(refusal: &Refusal) -> Vec<u8> {
         fields.insert("time".to_owned(), time.into());
     }
     reply.to_string().into_bytes()
-}
-
-/// What a rate counts as one source: an IPv4 address, or the /64 an IPv6 host picks its addresses from.
-fn rate_key(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
-        ip @ IpAddr::V4(_) => ip,
-    }
 }

@@ -1,6 +1,6 @@
 //! Networks that may be joined by anybody or by token (PP-REG-23, PP-REG-24). Network 0, the backbone, always exists.
 
-use super::call::{Call, Fields, fields};
+use super::call::{Call, Fields, fields, readable};
 use super::change::{Change, JoinRule, NetworkRecord, Role};
 use super::keys::SecretHash;
 use super::policies;
@@ -150,7 +150,7 @@ pub(super) fn leave(call: &mut Call<'_>) -> Handled<Fields> {
     Ok(fields(json!({"network_id": id.0})))
 }
 
-/// `list_networks`. How many members a network has is for administrators.
+/// `list_networks`, at most [`crate::limits::MAX_LIST_BYTES`]. How many members a network has is for administrators.
 pub(super) fn list(call: &mut Call<'_>) -> Handled<Fields> {
     let admin = call.is_admin();
     let describe = |id: NetworkId, name: &str, rule: &str, created: u64, members: usize| {
@@ -160,8 +160,8 @@ pub(super) fn list(call: &mut Call<'_>) -> Handled<Fields> {
             "id": id.0, "name": name, "join_rule": rule, "enterprise": false, "created": created, "members": members,
         }))
     };
-    let mut networks = vec![describe(NetworkId::BACKBONE, "backbone", "open", 0, call.state().key_count())];
-    networks.extend(call.state().networks().map(|network| {
+    let backbone = describe(NetworkId::BACKBONE, "backbone", "open", 0, call.state().key_count());
+    let others = call.state().networks().map(|network| {
         let NetworkRecord { id, name, join_rule, created, rules, expr_policy, .. } = &network.record;
         let mut row = describe(NetworkId(*id), name, join_rule.as_str(), *created, network.members.len());
         if let Some(rules) = rules {
@@ -171,22 +171,24 @@ pub(super) fn list(call: &mut Call<'_>) -> Handled<Fields> {
             row.insert("has_expr_policy".to_owned(), true.into());
         }
         row
-    }));
+    });
+    let networks: Vec<Fields> = readable(core::iter::once(backbone).chain(others)).collect();
     Ok(fields(json!({"networks": networks})))
 }
 
-/// `list_nodes`: the members of a network; all nodes are for administrators. At most [`MAX_LISTED_NODES`] rows.
+/// `list_nodes`: the members of a network; all nodes are for administrators. At most [`MAX_LISTED_NODES`] rows, and
+/// [`crate::limits::MAX_LIST_BYTES`].
 pub(super) fn list_nodes(call: &mut Call<'_>) -> Handled<Fields> {
     let id = call.request.network("network_id");
     //= spec/privacy.md#pp-priv-8
     //# Listing all nodes of the backbone needs the administrator's token.
     let nodes: Vec<Value> = if id == NetworkId::BACKBONE {
         call.require_admin()?;
-        call.state().nodes().take(MAX_LISTED_NODES).map(|node| row(call, id, node, None)).collect()
+        readable(call.state().nodes().take(MAX_LISTED_NODES).map(|node| row(call, id, node, None))).collect()
     } else {
         let members = network(call, id)?.members.iter().take(MAX_LISTED_NODES);
         let known = members.filter_map(|(member, about)| Some((call.state().node(*member)?, about)));
-        known.map(|(node, about)| row(call, id, node, Some(about))).collect()
+        readable(known.map(|(node, about)| row(call, id, node, Some(about)))).collect()
     };
     Ok(fields(json!({"nodes": nodes})))
 }

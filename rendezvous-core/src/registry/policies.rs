@@ -1,7 +1,7 @@
 //! What owners tell the members of their networks: expression policies and tags. The registry keeps
 //! both and understands neither; daemons do.
 
-use super::call::{Call, Fields, fields};
+use super::call::{Call, Fields, fields, readable};
 use super::change::{Change, NetworkRecord};
 use super::networks::{known_network, network, require_owner};
 use super::refusal::{Handled, Refusal};
@@ -53,7 +53,7 @@ pub(super) fn tell_tags(call: &mut Call<'_>) -> Handled<Fields> {
     if node == NodeId::UNASSIGNED {
         let tagged = members.iter().filter(|(_, member)| !member.tags.is_empty());
         let tagged: Map<String, Value> =
-            tagged.map(|(node, member)| (node.to_string(), member.tags.clone().into())).collect();
+            readable(tagged.map(|(node, member)| (node.to_string(), member.tags.clone().into()))).collect();
         return Ok(fields(json!({"network_id": id.0, "members": tagged})));
     }
     Ok(told(id, node, members.get(&node).map_or(&[], |member| &member.tags)))

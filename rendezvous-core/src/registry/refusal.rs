@@ -56,6 +56,10 @@ impl Refusal {
         Self::new("envelope required: this key has signed with one; deregister with that client to use another")
     }
 
+    pub(super) fn not_at_home(node: NodeId) -> Self {
+        Self::new(format!("cannot change node {node} from another address than it registered from: register first"))
+    }
+
     pub(super) fn envelope(what: impl Display) -> Self {
         Self::new(format!("cannot take the envelope: {what}"))
     }

@@ -3,11 +3,11 @@
 use super::call::{Call, Fields, fields};
 use super::change::{Change, NodeRecord};
 use super::keys::verifies;
-use super::rate_key;
 use super::refusal::{Handled, Refusal};
 use super::settings::claim_hostname;
 use super::state::Presence;
 use crate::limits::{MAX_NODES, MAX_OWNER_BYTES, MAX_VERSION_BYTES};
+use crate::rate::source_of;
 use crate::validate;
 use proto_core::crypto::PublicKey;
 use proto_core::registry::challenge;
@@ -130,7 +130,7 @@ fn enrol(call: &mut Call<'_>, key: PublicKey, claim: Claim) -> Handled<NodeId> {
     let Claim { version, owner, proof } = claim;
     //= spec/rate-limits.md#pp-rate-10
     //# First registrations are limited by address; keys that are known are not.
-    if !call.registry.registrations.take(rate_key(call.session.source()), call.now, 1) {
+    if !call.registry.registrations.take(source_of(call.session.source()), call.now, 1) {
         return Err(Refusal::rate_limited("registrations"));
     }
     if call.state().key_count() >= MAX_NODES {

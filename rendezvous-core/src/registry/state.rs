@@ -120,8 +120,10 @@ impl State {
         }
         let node = self.nodes.entry(id).or_insert_with(|| Node::new(record.clone()));
         node.record.clone_from(record);
-        if record.deregistered {
-            node.presence = None;
+        if record.deregistered
+            && let Some(presence) = node.presence.take()
+        {
+            self.seen_from.remove(&(presence.source, id));
         }
     }
 
@@ -329,5 +331,50 @@ impl Node {
     /// When it was last seen in this run, Unix seconds.
     pub(super) fn last_seen_unix(&self) -> Option<u64> {
         self.presence.as_ref().map(|presence| presence.last_seen_unix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto_core::crypto::Identity;
+
+    #[test]
+    fn a_node_that_comes_and_goes_from_many_addresses_is_remembered_at_one() {
+        let mut state = State::default();
+        let mut record = NodeRecord {
+            id: 1,
+            public_key: Identity::from_seed([1; 32]).public(),
+            hostname: None,
+            tags: Vec::new(),
+            public: false,
+            task_exec: false,
+            owner: None,
+            version: None,
+            signed: false,
+            enveloped: false,
+            deregistered: false,
+            key_created: 0,
+            key_rotated: None,
+            rotations: 0,
+        };
+        for number in 0..100 {
+            for deregistered in [false, true, false] {
+                record.deregistered = deregistered;
+                state.apply(&Change::Node(record.clone()));
+                state.appear(
+                    NodeId(1),
+                    Presence {
+                        endpoint: String::new(),
+                        lan_addresses: Vec::new(),
+                        relay_only: false,
+                        source: IpAddr::from([10, 0, u8::from(deregistered), number]),
+                        last_seen: Timestamp::ZERO,
+                        last_seen_unix: 0,
+                    },
+                );
+            }
+        }
+        assert_eq!(state.seen_from.len(), 1);
     }
 }

@@ -36,10 +36,12 @@ pub(super) fn give_half(call: &mut Call<'_>, from: NodeId, to: NodeId) -> Handle
 pub(super) fn revoke(call: &mut Call<'_>) -> Handled<Fields> {
     let (id, peer) = (call.request.node("node_id"), call.request.node("peer_id"));
     call.authenticate(id, &challenge::revoke_trust(id, peer))?;
-    if !take_halves(call, id, peer) {
-        return Err(Refusal::no_trust_pair(id, peer));
+    let held = take_halves(call, id, peer);
+    // A request that nobody collected is taken back with them, and can be made anew.
+    if call.state().node(peer).is_some_and(|node| node.requests.contains_key(&id)) {
+        call.commit(Change::request(peer, id, None));
     }
-    Ok(Fields::new())
+    if held { Ok(Fields::new()) } else { Err(Refusal::no_trust_pair(id, peer)) }
 }
 
 /// Forgets both halves; false when there was none.
