@@ -13,8 +13,6 @@ mod snapshot;
 mod store;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_withdrawal;
 mod untold;
 
 use crate::crypto::{CryptoProvider, Identity, PublicKey};

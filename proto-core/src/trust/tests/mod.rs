@@ -1,12 +1,11 @@
 //! Two nodes that trust each other or not, with a scripted relay between them, in virtual time.
 
+mod withdrawal;
+
 use super::*;
 use crate::crypto::rust_crypto;
-use crate::limits::{
-    MAX_PENDING_TRUST, OUTGOING_TRUST_TTL, PENDING_TRUST_PER_SOURCE, PENDING_TRUST_RELAYED, REVOCATION_COOLDOWN,
-};
-use crate::wire::TrustMessage;
-use crate::wire::trust::signed_string;
+use crate::limits::*;
+use crate::wire::{TrustMessage, trust::signed_string};
 
 const NOW: Timestamp = Timestamp::from_micros(1_000_000);
 const WALL: u64 = 1_795_215_358;

@@ -1,6 +1,6 @@
 //! Withdrawals: what they end, and that nothing late makes up for them.
 
-use super::{Command, MessageError, Source, Told, Trust, TrustAction};
+use super::super::{Command, MessageError, Source, Told, Trust, TrustAction};
 use crate::crypto::{Identity, rust_crypto};
 use crate::ids::NodeId;
 use crate::time::Timestamp;
