@@ -173,9 +173,10 @@ async fn connections_that_a_listener_never_took_are_closed_with_it() {
     let mut heard = Vec::new();
     for _ in 0..3 {
         let request = timeout(Duration::from_secs(5), daemon.hears()).await.expect("a connection stays open");
-        match request {
-            Request::Close(conn) => daemon.says(Reply::Closed(conn)).await,
-            _ => daemon.answers(command::UNBIND, "").await,
+        if let Request::Close(conn) = request {
+            daemon.says(Reply::Closed(conn)).await;
+        } else {
+            daemon.answers(command::UNBIND, "").await;
         }
         heard.push(request);
     }
