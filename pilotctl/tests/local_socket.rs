@@ -221,6 +221,37 @@ fn who_leaves_has_its_streams_reset_and_its_ports_freed() {
     }
 }
 
+#[test]
+fn a_port_is_free_when_its_unbind_is_answered() {
+    let rendezvous = rendezvous();
+    let agent = Agent::on_loopback("agent", &rendezvous);
+    let mut client = Client::of(&agent);
+    // All at once, so that nothing lies between an unbind and the next bind.
+    let pair = [Request::Bind(5000), Request::Unbind(5000)].map(|request| encode_frame(&request.encode())).concat();
+    client.0.write_all(&pair.repeat(500)).unwrap();
+    for round in 0..500 {
+        assert_eq!(Reply::decode(&client.receive().unwrap()).unwrap(), Reply::Bound(5000), "round {round}");
+        assert_eq!(client.receive().unwrap().command, command::UNBIND + 1);
+    }
+}
+
+#[test]
+fn an_accepted_connection_takes_data_at_once() {
+    let rendezvous = rendezvous();
+    let (a, b) = friends(&rendezvous);
+    let (mut dialler, mut listener) = (Client::of(&a), Client::of(&b));
+    assert_eq!(listener.ask(&Request::Bind(5000)), Reply::Bound(5000));
+    let data = Bytes::from_static(b"welcome");
+    for round in 0..200 {
+        let mine = dialler.dial(port_of(&b, 5000));
+        let accepted = Reply::decode(&listener.receive().unwrap()).unwrap();
+        let Reply::Accepted { conn, .. } = accepted else { panic!("{accepted:?}") };
+        listener.send(&Request::Send { conn, data: data.clone() });
+        let got = Reply::decode(&dialler.receive().expect("it was lost")).unwrap();
+        assert_eq!(got, Reply::Received { conn: mine, data: data.clone() }, "round {round}");
+    }
+}
+
 //= spec/ipc.md#pp-ipc-13
 //= type=test
 //# A datagram goes to the client that bound its port.

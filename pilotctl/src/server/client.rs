@@ -94,13 +94,10 @@ async fn answer_requests(session: &Arc<Session>, mut requests: mpsc::Receiver<Fr
             Ok(answer) => answer,
             Err(text) => answers::Answer::reply(Reply::Error(text)),
         };
-        if !session.push(&answer.reply).await {
-            continue;
-        }
-        // A stream's bytes may only follow the answer that names it.
-        if let Some((conn, stream)) = answer.stream {
-            super::streams::start(session, conn, stream);
-        }
+        match answer.stream {
+            Some((conn, stream)) => session.announce(&answer.reply, conn, stream).await,
+            None => session.push(&answer.reply).await,
+        };
     }
 }
 
