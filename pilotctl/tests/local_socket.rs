@@ -221,6 +221,30 @@ fn who_leaves_has_its_streams_reset_and_its_ports_freed() {
     }
 }
 
+//= spec/ipc.md#pp-ipc-9
+//= type=test
+//# A client that leaves has its streams reset and its ports freed.
+#[test]
+fn who_leaves_while_a_peer_takes_nothing_is_noticed() {
+    let rendezvous = rendezvous();
+    let (a, b) = friends(&rendezvous);
+    let (mut leaver, mut deaf) = (Client::of(&a), Client::of(&b));
+    assert_eq!(deaf.ask(&Request::Bind(5000)), Reply::Bound(5000));
+    assert_eq!(leaver.ask(&Request::Bind(5000)), Reply::Bound(5000));
+    let conn = leaver.dial(port_of(&b, 5000));
+    leaver.0.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    let chunk = encode_frame(&Request::Send { conn, data: Bytes::from(vec![0; 100_000]) }.encode());
+    let taken = (0..10_000).take_while(|_| leaver.0.write_all(&chunk).is_ok()).count();
+    assert!(taken < 10_000, "the way to a peer that reads nothing has an end");
+    drop(leaver);
+    let mut successor = Client::of(&a);
+    let deadline = Instant::now() + PATIENCE;
+    while matches!(successor.ask(&Request::Bind(5000)), Reply::Error(_)) {
+        assert!(Instant::now() < deadline, "the port stays taken");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_port_is_free_when_its_unbind_is_answered() {
     let rendezvous = rendezvous();
