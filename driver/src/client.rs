@@ -11,7 +11,7 @@ use crate::ipc::{Frame, HandshakeCommand, MAX_FRAME, NetworkCommand, Reply, Requ
 use bytes::Bytes;
 use proto_core::wire::SocketAddress;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,6 +90,8 @@ enum Answer {
 struct Routes {
     /// The request that waits; its caller may be gone.
     pending: Option<Pending>,
+    /// Connections and ports that were dropped, given back before the next request: that may want the same port.
+    dropped: VecDeque<Request>,
     conns: BTreeMap<u32, mpsc::Sender<Inbound>>,
     ports: BTreeMap<u16, mpsc::Sender<Accepted>>,
     ended: bool,
@@ -100,7 +102,8 @@ struct Pending {
     reply: u8,
     /// For `Close`: the connection the answer must name, as the peer's own close looks the same.
     conn: Option<u32>,
-    caller: oneshot::Sender<Answer>,
+    /// `None` while the answer is handed over.
+    caller: Option<oneshot::Sender<Answer>>,
 }
 
 impl Driver {
@@ -241,14 +244,25 @@ impl Driver {
 
     /// Waits for a turn, sends, waits for the answer.
     async fn call(&self, before: Option<Request>, request: Request) -> Result<Answer, DriverError> {
-        let conn = if let Request::Close(conn) = request { Some(conn) } else { None };
-        let frame = request.encode();
-        if frame.payload.len() >= MAX_FRAME {
+        if request.encode().payload.len() >= MAX_FRAME {
             return Err(DriverError::Io(io::Error::new(io::ErrorKind::InvalidInput, "a request longer than 1 MiB")));
         }
-        let reply = frame.command + 1;
-        let frames: Vec<Frame> = before.map(|request| request.encode()).into_iter().chain([frame]).collect();
         let _turn = self.shared.turn.lock().await;
+        loop {
+            match self.ask(before.as_ref(), Some(&request)).await? {
+                Some((true, Answer::Frame(Reply::Error(text)))) => return Err(DriverError::Daemon(text)),
+                Some((true, answer)) => return Ok(answer),
+                Some((false, _)) | None => {}
+            }
+        }
+    }
+
+    /// Gives back what was dropped, else asks `own`: one request within the caller's turn. Whether it was `own`, and the answer.
+    async fn ask(
+        &self,
+        before: Option<&Request>,
+        own: Option<&Request>,
+    ) -> Result<Option<(bool, Answer)>, DriverError> {
         loop {
             let answered = self.shared.answered.notified();
             {
@@ -263,19 +277,40 @@ impl Driver {
             answered.await;
         }
         // Room before the request counts as asked: a caller that goes away while it waits for room leaves nothing that no answer ends.
-        let room = self.shared.frames.reserve_many(frames.len()).await.map_err(|_| DriverError::Disconnected)?;
+        let room = self.shared.frames.reserve_many(2).await.map_err(|_| DriverError::Disconnected)?;
         let (caller, answer) = oneshot::channel();
-        {
+        let is_own = {
             let mut routes = self.shared.routes();
             if routes.ended {
                 return Err(DriverError::Disconnected);
             }
-            routes.pending = Some(Pending { reply, conn, caller });
+            let dropped = routes.dropped.pop_front();
+            let Some(request) = dropped.as_ref().or(own) else { return Ok(None) };
+            let frame = request.encode();
+            let conn = if let Request::Close(conn) = request { Some(*conn) } else { None };
+            routes.pending = Some(Pending { reply: frame.command + 1, conn, caller: Some(caller) });
+            let before = before.filter(|_| dropped.is_none()).map(Request::encode);
+            room.zip(before.into_iter().chain([frame])).for_each(|(room, frame)| room.send(encode_frame(&frame)));
+            dropped.is_none()
+        };
+        Ok(Some((is_own, answer.await.map_err(|_| DriverError::Disconnected)?)))
+    }
+
+    /// Sees to it that `request` is asked before any other that waits for its turn, though nobody waits for its answer.
+    pub(crate) fn give_back(&self, request: Request) {
+        {
+            let mut routes = self.shared.routes();
+            if routes.ended {
+                return;
+            }
+            routes.dropped.push_back(request);
         }
-        room.zip(frames).for_each(|(room, frame)| room.send(encode_frame(&frame)));
-        match answer.await.map_err(|_| DriverError::Disconnected)? {
-            Answer::Frame(Reply::Error(text)) => Err(DriverError::Daemon(text)),
-            answer @ (Answer::Frame(_) | Answer::Conn(_) | Answer::Port(_)) => Ok(answer),
+        let driver = self.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let _turn = driver.shared.turn.lock().await;
+                while let Ok(Some(_)) = driver.ask(None, None).await {}
+            });
         }
     }
 
@@ -306,10 +341,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let (driver, port) = (self.driver.clone(), self.port);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { driver.call(None, Request::Unbind(port)).await.map(|_| ()) });
-        }
+        self.driver.give_back(Request::Unbind(self.port));
     }
 }
 
@@ -336,7 +368,9 @@ async fn read_frames(socket: OwnedReadHalf, shared: std::sync::Weak<Shared>, dat
     }
     if let Some(shared) = shared.upgrade() {
         let ended = Routes { ended: true, ..Routes::default() };
-        let Routes { conns, .. } = core::mem::replace(&mut *shared.routes(), ended);
+        // What is dropped with them may want the lock.
+        let over = core::mem::replace(&mut *shared.routes(), ended);
+        let Routes { conns, .. } = over;
         shared.answered.notify_waiters();
         for reader in conns.into_values() {
             // Nobody said that this was the end of the bytes. Who is behind reads first what it has.
@@ -402,22 +436,26 @@ impl Shared {
             if let Reply::Closed(conn) = reply { pending.conn == Some(conn) } else { pending.reply == command }
         });
         let expected = expected || command == command::ERROR;
-        let Some(pending) = (if expected { routes.pending.take() } else { None }) else { return };
+        let pending = routes.pending.as_mut().filter(|_| expected);
+        let Some(caller) = pending.and_then(|pending| pending.caller.take()) else { return };
         let driver = Driver { shared: Arc::clone(self) };
+        let mut replaced = None;
         let answer = if let Reply::Dialed(conn) = reply {
             let (sender, inbound) = mpsc::channel(CONN_QUEUE);
             routes.conns.insert(conn, sender);
             Answer::Conn(Conn::new(driver, conn, inbound))
         } else if let Reply::Bound(port) = reply {
             let (sender, incoming) = mpsc::channel(ACCEPT_QUEUE);
-            routes.ports.insert(port, sender);
+            replaced = routes.ports.insert(port, sender);
             Answer::Port(Listener { driver, port, incoming })
         } else {
             Answer::Frame(reply)
         };
         drop(routes);
-        // A caller that went away meanwhile leaves a connection or a port that nobody else would close.
-        let _ = pending.caller.send(answer);
+        drop(replaced);
+        // A caller that went away meanwhile leaves a connection or a port that nobody else would close: before the next request.
+        let _ = caller.send(answer);
+        self.routes().pending = None;
         self.answered.notify_waiters();
     }
 }

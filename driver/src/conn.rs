@@ -80,20 +80,19 @@ impl Conn {
     ///
     /// The loss of the daemon.
     pub async fn close(mut self) -> Result<(), DriverError> {
-        self.closed = true;
         // Nobody reads any more: without this, bytes still arriving would stop the answer.
         self.inbound.close();
-        self.driver.clone().close(self.id).await
+        let answer = self.driver.clone().close(self.id).await;
+        // Not before: who gives up waiting has dropped it.
+        self.closed = true;
+        answer
     }
 }
 
 impl Drop for Conn {
     fn drop(&mut self) {
-        if self.closed {
-            return;
-        }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(self.driver.clone().close(self.id));
+        if !self.closed {
+            self.driver.give_back(Request::Close(self.id));
         }
     }
 }

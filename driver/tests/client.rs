@@ -173,9 +173,10 @@ async fn connections_that_a_listener_never_took_are_closed_with_it() {
     let mut heard = Vec::new();
     for _ in 0..3 {
         let request = timeout(Duration::from_secs(5), daemon.hears()).await.expect("a connection stays open");
-        match request {
-            Request::Close(conn) => daemon.says(Reply::Closed(conn)).await,
-            _ => daemon.answers(command::UNBIND, "").await,
+        if let Request::Close(conn) = request {
+            daemon.says(Reply::Closed(conn)).await;
+        } else {
+            daemon.answers(command::UNBIND, "").await;
         }
         heard.push(request);
     }
@@ -193,4 +194,71 @@ async fn a_request_that_is_too_long_is_refused_and_the_connection_stays() {
     assert_eq!(daemon.hears().await, Request::Health);
     daemon.answers(command::HEALTH, "{}").await;
     asking.await.unwrap().unwrap();
+}
+
+async fn heard(daemon: &mut support::Daemon) -> Request {
+    timeout(Duration::from_secs(5), daemon.hears()).await.expect("nothing is asked")
+}
+
+#[tokio::test]
+async fn what_was_dropped_is_given_back_before_the_next_request() {
+    let (driver, mut daemon, _folder) = pair().await;
+    let binder = driver.clone();
+    let listening = tokio::spawn(async move { binder.listen(80).await });
+    assert_eq!(heard(&mut daemon).await, Request::Bind(80));
+    daemon.says(Reply::Bound(80)).await;
+    let mut listener = listening.await.unwrap().unwrap();
+    let remote = node("0:0000.0000.0002:49152");
+    daemon.says(Reply::Accepted { port: 80, conn: 5, remote }).await;
+    let accepted = listener.accept().await.unwrap();
+    let again = tokio::spawn(async move {
+        drop(accepted);
+        drop(listener);
+        driver.listen(80).await
+    });
+    assert_eq!(heard(&mut daemon).await, Request::Close(5));
+    daemon.says(Reply::Closed(5)).await;
+    assert_eq!(heard(&mut daemon).await, Request::Unbind(80));
+    daemon.answers(command::UNBIND, "").await;
+    assert_eq!(heard(&mut daemon).await, Request::Bind(80));
+    daemon.says(Reply::Bound(80)).await;
+    assert_eq!(again.await.unwrap().unwrap().port(), 80);
+}
+
+#[tokio::test]
+async fn a_bind_given_up_and_tried_again_finds_the_port_free() {
+    let (driver, mut daemon, _folder) = pair().await;
+    let (impatient, patient) = (driver.clone(), driver);
+    let abandoned = tokio::spawn(async move { impatient.listen(80).await });
+    assert_eq!(heard(&mut daemon).await, Request::Bind(80));
+    abandoned.abort();
+    assert!(abandoned.await.unwrap_err().is_cancelled());
+    let again = tokio::spawn(async move { patient.listen(80).await });
+    idle().await;
+    daemon.says(Reply::Bound(80)).await;
+    assert_eq!(heard(&mut daemon).await, Request::Unbind(80));
+    daemon.answers(command::UNBIND, "").await;
+    assert_eq!(heard(&mut daemon).await, Request::Bind(80));
+    daemon.says(Reply::Bound(80)).await;
+    assert_eq!(again.await.unwrap().unwrap().port(), 80);
+}
+
+#[tokio::test]
+async fn a_close_given_up_before_its_turn_still_closes() {
+    let (driver, mut daemon, _folder) = pair().await;
+    let dialler = driver.clone();
+    let dialling = tokio::spawn(async move { dialler.dial(node("0:0000.0000.0002:7")).await });
+    heard(&mut daemon).await;
+    daemon.says(Reply::Dialed(3)).await;
+    let conn = dialling.await.unwrap().unwrap();
+    let asking = tokio::spawn(async move { driver.health().await });
+    assert_eq!(heard(&mut daemon).await, Request::Health);
+    tokio::select! {
+        answer = conn.close() => panic!("{answer:?}"),
+        () = idle() => {}
+    }
+    daemon.answers(command::HEALTH, "{}").await;
+    asking.await.unwrap().unwrap();
+    assert_eq!(heard(&mut daemon).await, Request::Close(3));
+    daemon.says(Reply::Closed(3)).await;
 }

@@ -221,6 +221,61 @@ fn who_leaves_has_its_streams_reset_and_its_ports_freed() {
     }
 }
 
+//= spec/ipc.md#pp-ipc-9
+//= type=test
+//# A client that leaves has its streams reset and its ports freed.
+#[test]
+fn who_leaves_while_a_peer_takes_nothing_is_noticed() {
+    let rendezvous = rendezvous();
+    let (a, b) = friends(&rendezvous);
+    let (mut leaver, mut deaf) = (Client::of(&a), Client::of(&b));
+    assert_eq!(deaf.ask(&Request::Bind(5000)), Reply::Bound(5000));
+    assert_eq!(leaver.ask(&Request::Bind(5000)), Reply::Bound(5000));
+    let conn = leaver.dial(port_of(&b, 5000));
+    leaver.0.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    let chunk = encode_frame(&Request::Send { conn, data: Bytes::from(vec![0; 100_000]) }.encode());
+    let taken = (0..10_000).take_while(|_| leaver.0.write_all(&chunk).is_ok()).count();
+    assert!(taken < 10_000, "the way to a peer that reads nothing has an end");
+    drop(leaver);
+    let mut successor = Client::of(&a);
+    let deadline = Instant::now() + PATIENCE;
+    while matches!(successor.ask(&Request::Bind(5000)), Reply::Error(_)) {
+        assert!(Instant::now() < deadline, "the port stays taken");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_port_is_free_when_its_unbind_is_answered() {
+    let rendezvous = rendezvous();
+    let agent = Agent::on_loopback("agent", &rendezvous);
+    let mut client = Client::of(&agent);
+    // All at once, so that nothing lies between an unbind and the next bind.
+    let pair = [Request::Bind(5000), Request::Unbind(5000)].map(|request| encode_frame(&request.encode())).concat();
+    client.0.write_all(&pair.repeat(500)).unwrap();
+    for round in 0..500 {
+        assert_eq!(Reply::decode(&client.receive().unwrap()).unwrap(), Reply::Bound(5000), "round {round}");
+        assert_eq!(client.receive().unwrap().command, command::UNBIND + 1);
+    }
+}
+
+#[test]
+fn an_accepted_connection_takes_data_at_once() {
+    let rendezvous = rendezvous();
+    let (a, b) = friends(&rendezvous);
+    let (mut dialler, mut listener) = (Client::of(&a), Client::of(&b));
+    assert_eq!(listener.ask(&Request::Bind(5000)), Reply::Bound(5000));
+    let data = Bytes::from_static(b"welcome");
+    for round in 0..200 {
+        let mine = dialler.dial(port_of(&b, 5000));
+        let accepted = Reply::decode(&listener.receive().unwrap()).unwrap();
+        let Reply::Accepted { conn, .. } = accepted else { panic!("{accepted:?}") };
+        listener.send(&Request::Send { conn, data: data.clone() });
+        let got = Reply::decode(&dialler.receive().expect("it was lost")).unwrap();
+        assert_eq!(got, Reply::Received { conn: mine, data: data.clone() }, "round {round}");
+    }
+}
+
 //= spec/ipc.md#pp-ipc-13
 //= type=test
 //# A datagram goes to the client that bound its port.

@@ -43,7 +43,7 @@ pub(super) async fn answer(session: &Arc<Session>, command: u8, request: Request
         Request::Dial(to) => return dial(session, to).await,
         Request::Bind(port) => return bind(session, port).map(Answer::reply),
         Request::Unbind(port) => {
-            if !session.remove_port(port) {
+            if !session.remove_port(port).await {
                 return Err(format!("unbind: port {port} not found among yours"));
             }
             return Ok(payload(command, Bytes::copy_from_slice(&port.to_be_bytes())));
@@ -161,7 +161,7 @@ fn bind(session: &Arc<Session>, port: u16) -> Result<Reply, String> {
             }
         }
     });
-    session.add_port(port, task.abort_handle());
+    session.add_port(port, task);
     Ok(Reply::Bound(port))
 }
 
@@ -170,9 +170,7 @@ async fn accept(session: &Arc<Session>, port: u16, stream: Stream, remote: Socke
         return;
     }
     let conn = number(stream.id());
-    if session.push(&Reply::Accepted { port, conn, remote }).await {
-        super::streams::start(session, conn, stream);
-    }
+    session.announce(&Reply::Accepted { port, conn, remote }, conn, stream).await;
 }
 
 async fn finish(session: &Session, conn: u32) -> Result<(), String> {

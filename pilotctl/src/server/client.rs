@@ -10,7 +10,7 @@ use driver::read_frame;
 use proto_core::wire::SocketAddress;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::io::{AsyncWriteExt, BufReader, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
@@ -22,6 +22,12 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a client asked before it left is still done, but its own connections do not wait longer for that.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What a client sent before it left still goes to streams that take it, unless they take nothing for this long.
+const FAREWELL_DATA: Duration = Duration::from_secs(10);
+
+/// Between two looks whether a client has left whose requests wait.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Serves a client until it leaves, breaks the protocol or stops reading.
 pub(super) async fn serve(hub: Arc<Hub>, socket: UnixStream) {
@@ -56,21 +62,39 @@ async fn read_requests(session: &Arc<Session>, socket: OwnedReadHalf, requests: 
     let mut socket = BufReader::with_capacity(256 * 1024, socket);
     while let Ok(Some(frame)) = read_frame(&mut socket).await {
         if !never_answered(frame.command) {
-            if requests.send(frame).await.is_err() {
-                return;
+            match or_gone(&socket, requests.send(frame)).await {
+                Some(Ok(())) => continue,
+                Some(Err(_)) | None => return,
             }
-            continue;
         }
         match Request::decode(&frame) {
             Ok(Request::Send { conn, data }) => {
-                if let Some(stream) = session.stream(conn) {
-                    let _ = stream.send(Outgoing::Data(data)).await;
+                if let Some(stream) = session.stream(conn)
+                    && or_gone(&socket, stream.send(Outgoing::Data(data))).await.is_none()
+                {
+                    return;
                 }
             }
             Ok(Request::SendTo { to, data }) => send_datagram(session, to, &data),
             // The rest of these is CancelDial: a dial ends by itself within 5 s. What is malformed gets no answer.
             Ok(_) | Err(_) => {}
         }
+    }
+}
+
+/// Waits for `room`, which may be for ever; nothing when the client has left meanwhile: its end is behind what is not read.
+async fn or_gone<T>(socket: &BufReader<OwnedReadHalf>, room: impl Future<Output = T>) -> Option<T> {
+    let gone = async {
+        // Whether it left is asked at times: more to read would wake at once, for as long as nobody reads it.
+        while socket.get_ref().ready(Interest::READABLE).await.is_ok_and(|ready| !ready.is_read_closed()) {
+            tokio::time::sleep(LOOK).await;
+        }
+        tokio::time::sleep(FAREWELL_DATA).await;
+    };
+    tokio::select! {
+        biased;
+        room = room => Some(room),
+        () = gone => None,
     }
 }
 
@@ -94,13 +118,10 @@ async fn answer_requests(session: &Arc<Session>, mut requests: mpsc::Receiver<Fr
             Ok(answer) => answer,
             Err(text) => answers::Answer::reply(Reply::Error(text)),
         };
-        if !session.push(&answer.reply).await {
-            continue;
-        }
-        // A stream's bytes may only follow the answer that names it.
-        if let Some((conn, stream)) = answer.stream {
-            super::streams::start(session, conn, stream);
-        }
+        match answer.stream {
+            Some((conn, stream)) => session.announce(&answer.reply, conn, stream).await,
+            None => session.push(&answer.reply).await,
+        };
     }
 }
 

@@ -23,6 +23,20 @@ pub(super) struct Waiting {
     _room: OwnedSemaphorePermit,
 }
 
+/// A frame for which there is room.
+#[derive(Debug)]
+pub(super) struct Reserved<'a> {
+    place: mpsc::Permit<'a, Waiting>,
+    waiting: Waiting,
+}
+
+impl Reserved<'_> {
+    /// Does not wait.
+    pub(super) fn push(self) {
+        self.place.send(self.waiting);
+    }
+}
+
 fn needed(frame: &Bytes) -> u32 {
     u32::try_from(frame.len()).unwrap_or(BYTES).min(BYTES)
 }
@@ -36,8 +50,14 @@ impl Outbox {
 
     /// Waits for room. Whether somebody still takes frames.
     pub(super) async fn push(&self, frame: Bytes) -> bool {
-        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(needed(&frame)).await else { return false };
-        self.frames.send(Waiting { frame, _room: room }).await.is_ok()
+        self.reserve(frame).await.map(Reserved::push).is_some()
+    }
+
+    /// Waits for room; nothing when nobody takes frames any more.
+    pub(super) async fn reserve(&self, frame: Bytes) -> Option<Reserved<'_>> {
+        let room = Arc::clone(&self.room).acquire_many_owned(needed(&frame)).await.ok()?;
+        let place = self.frames.reserve().await.ok()?;
+        Some(Reserved { place, waiting: Waiting { frame, _room: room } })
     }
 
     /// Whether there was room.

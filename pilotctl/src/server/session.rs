@@ -6,11 +6,12 @@ use super::streams::Handle;
 use bytes::Bytes;
 use driver::encode_frame;
 use driver::ipc::Reply;
+use runtime_tokio::Stream;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 /// Overlay connections of one client (PP-IPC-10).
 pub(super) const MAX_STREAMS: usize = 4096;
@@ -31,7 +32,9 @@ pub(crate) struct Session {
 #[derive(Debug, Default)]
 struct Owned {
     streams: BTreeMap<u32, Handle>,
-    ports: BTreeMap<u16, AbortHandle>,
+    ports: BTreeMap<u16, JoinHandle<()>>,
+    /// The client is gone: what a port's task takes meanwhile is nobody's.
+    ended: bool,
 }
 
 impl Session {
@@ -60,8 +63,19 @@ impl Session {
         self.extended.load(Ordering::Relaxed)
     }
 
-    pub(super) fn add_stream(&self, conn: u32, handle: Handle) {
-        self.owned().streams.insert(conn, handle);
+    /// Tells the client of a connection by `reply`, and starts it. Whether the client is still there; else the connection is reset.
+    pub(super) async fn announce(self: &Arc<Self>, reply: &Reply, conn: u32, stream: Stream) -> bool {
+        let Some(room) = self.out.reserve(encode_frame(&reply.encode())).await else { return false };
+        // Under the lock: whoever reads the frame at once finds the connection, and its bytes or its end come after the frame.
+        let mut owned = self.owned();
+        if owned.ended {
+            // Not under the lock: the stream's end is told to the node.
+            drop(owned);
+            return false;
+        }
+        room.push();
+        owned.streams.insert(conn, super::streams::start(self, conn, stream));
+        true
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -88,23 +102,23 @@ impl Session {
         self.owned().ports.len()
     }
 
-    pub(super) fn add_port(&self, port: u16, task: AbortHandle) {
+    pub(super) fn add_port(&self, port: u16, task: JoinHandle<()>) {
         self.owned().ports.insert(port, task);
     }
 
-    pub(super) fn remove_port(&self, port: u16) -> bool {
-        let task = self.owned().ports.remove(&port);
-        if let Some(task) = &task {
-            task.abort();
-        }
-        task.is_some()
+    /// Returns when the port is free: the next request may bind it.
+    pub(super) async fn remove_port(&self, port: u16) -> bool {
+        let Some(task) = self.owned().ports.remove(&port) else { return false };
+        task.abort();
+        let _ = task.await;
+        true
     }
 
     /// The client is gone.
     //= spec/ipc.md#pp-ipc-9
     //# A client that leaves has its streams reset and its ports freed.
     pub(super) fn end(&self) {
-        let owned = std::mem::take(&mut *self.owned());
+        let owned = std::mem::replace(&mut *self.owned(), Owned { ended: true, ..Owned::default() });
         for task in owned.ports.into_values() {
             task.abort();
         }

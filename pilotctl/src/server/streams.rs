@@ -75,13 +75,13 @@ impl Handle {
 }
 
 /// Starts the two tasks of a connection.
-pub(super) fn start(session: &Arc<Session>, conn: u32, stream: Stream) {
+pub(super) fn start(session: &Arc<Session>, conn: u32, stream: Stream) -> Handle {
     let id = stream.id();
     let (read, write) = stream.into_split();
     let (outgoing, waiting) = mpsc::channel(QUEUE);
     let writer = tokio::spawn(write_stream(write, waiting)).abort_handle();
     let reader = tokio::spawn(read_stream(Arc::clone(session), conn, read)).abort_handle();
-    session.add_stream(conn, Handle { stream: id, acknowledged: AtomicU64::new(0), outgoing, reader, writer });
+    Handle { stream: id, acknowledged: AtomicU64::new(0), outgoing, reader, writer }
 }
 
 async fn read_stream(session: Arc<Session>, conn: u32, mut stream: ReadHalf) {
