@@ -11,7 +11,7 @@ use proto_core::crypto::Identity;
 use proto_core::endpoint::DialError;
 use proto_core::registry::codec;
 use proto_core::wire::{AuthenticatedKeyExchange, BeaconMessage};
-use proto_core::{Config, Event, Input, NodeId};
+use proto_core::{Config, Event, Input, NetworkId, NodeId};
 use raw::{BEACON, World, target};
 use serde_json::{Value, json};
 
@@ -99,4 +99,25 @@ fn keys_made_up_for_a_peer_are_not_each_looked_up() {
     let lookups = count(&asked, "lookup");
     assert!((1..=2).contains(&lookups), "{lookups} in 5 s");
     assert!(world.dropped("exchange_identity_mismatch") >= 100);
+}
+
+/// A node that does not know its own networks does not let their members in.
+#[test]
+fn the_own_record_is_asked_for_again_when_that_was_refused() {
+    let refused = core::cell::Cell::new(0);
+    let mut world = registered(&[]);
+    let reply = |request: &str| match request {
+        request if request.contains("\"register\"") => json!({"type": "register_ok", "node_id": 100}),
+        request if request.contains("\"lookup\"") && refused.get() < 2 => {
+            refused.set(refused.get() + 1);
+            json!({"type": "error", "error": "too many requests"})
+        }
+        request if request.contains("\"lookup\"") => json!({"type": "lookup_ok", "node_id": 100, "networks": [0, 7]}),
+        _ => json!({"type": "ok"}),
+    };
+    let asked = served(&mut world, SECOND * 5, reply);
+    assert_eq!(count(&asked, "lookup"), 1, "not again at once");
+    let asked = served(&mut world, SECOND * 300, reply);
+    assert_eq!(count(&asked, "lookup"), 2, "no more than it takes");
+    assert_eq!(world.ours.status().networks, [NetworkId(7)]);
 }

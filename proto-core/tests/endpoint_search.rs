@@ -10,7 +10,7 @@ use proto_core::wire::candidate::Reflexive;
 use proto_core::wire::meet::{Candidate, MappingKind};
 use proto_core::wire::options::OPTIONS_PORT;
 use proto_core::wire::{BeaconMessage, Capabilities, Flags, Meet, Options, Protocol, Step};
-use proto_core::{Config, NodeId};
+use proto_core::{Config, Event, NodeId};
 use raw::{BEACON, World, packet};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -94,4 +94,38 @@ fn a_peer_at_ever_new_addresses_is_searched_for_once_at_four_of_them() {
         assert!(sprayed.len() >= searches * 1000, "{}", sprayed.len());
         assert!(sprayed.iter().all(|second| *second <= 13 * searches as u64), "{:?}", sprayed.last());
     }
+}
+
+/// It opens ten sockets and asks the beacons from each before the peer can say whether it takes part.
+#[test]
+fn a_peer_that_refuses_each_search_and_offers_a_meeting_again_has_few_begun() {
+    let other = SocketAddr::from(([198, 51, 100, 1], 9002));
+    let mut world = World::new(Config { beacons: vec![BEACON, other], ..Config::default() }, &[true]);
+    world.peers[0].relayed = true;
+    world.pump();
+    for (beacon, port) in [(BEACON, 5000), (other, 5001)] {
+        let seen = SocketAddr::from(([198, 18, 0, 9], port));
+        world.datagram(beacon, BeaconMessage::DiscoverReply(seen).to_vec().unwrap());
+    }
+    world.act(|ours, now| ours.ping(now, NodeId(1), SECOND * 5));
+    world.pass(SECOND * 10);
+    let capabilities = Capabilities::RELAY_FIRST | Capabilities::MEETS;
+    say(&mut world, &Options { capabilities, max_segment: 1152, window_shift: 0 }.to_bytes());
+    let address = named()[0];
+    world.datagram(BEACON, BeaconMessage::PunchCommand(address).to_vec().unwrap());
+    let addresses = vec![Candidate::Reflexive(Reflexive(address))];
+    let offer = Meet { nat: MappingKind::Independent, addresses, ..Meet::new(Step::Offer) }.to_vec().unwrap();
+    let busy = Meet::new(Step::Busy).to_vec().unwrap();
+    world.forget();
+    for second in 0..300 {
+        if second % 50 == 0 {
+            world.act(|ours, now| ours.ping(now, NodeId(1), SECOND * 5));
+        }
+        for message in [&busy, &offer] {
+            say(&mut world, message);
+            world.pass(SECOND / 2);
+        }
+    }
+    let begun = world.events.iter().filter(|event| matches!(event, Event::OpenSockets(_))).count();
+    assert!((1..=12).contains(&begun), "{begun} in 5 minutes");
 }

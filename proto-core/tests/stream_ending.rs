@@ -104,6 +104,43 @@ fn missing_data_is_waited_for_ten_seconds() {
     assert_eq!(script.closed(), Some(CloseReason::Truncated));
 }
 
+/// A late FIN of an earlier connection between the same ports is no end of this one.
+#[test]
+fn a_fin_below_what_has_arrived_is_acknowledged_and_ends_nothing() {
+    let mut script = near();
+    script.receive(Flags::ACK, 1, 501, 512, b"hello");
+    script.receive(Flags::FIN, 3, 0, 0, b"");
+    assert_eq!(script.sent().iter().map(|p| (p.flags, p.ack.0)).collect::<Vec<_>>(), [(Flags::ACK, 6)]);
+    script.wait(SECOND * 11);
+    assert_eq!(script.closed(), None);
+    script.receive(Flags::ACK, 6, 501, 512, b", world");
+    script.receive(Flags::FIN, 13, 0, 0, b"");
+    assert_eq!(script.closed(), Some(CloseReason::Finished));
+}
+
+#[test]
+fn who_finishes_too_waits_ten_seconds_for_missing_data_and_is_told_that_it_is_missing() {
+    for finish_first in [true, false] {
+        let mut script = near();
+        script.write(b"unheard");
+        script.sent();
+        if finish_first {
+            script.ours.finish(script.now).unwrap();
+            script.wait(MILLISECOND * 300);
+        }
+        script.receive(Flags::FIN, 6, 0, 0, b"");
+        if !finish_first {
+            script.ours.finish(script.now).unwrap();
+        }
+        script.wait(SECOND * 6);
+        script.receive(Flags::ACK, 1, 501, 0, b"");
+        script.wait(MILLISECOND * 3999);
+        assert_eq!(script.closed(), None, "{finish_first}");
+        script.wait(MILLISECOND);
+        assert_eq!(script.closed(), Some(CloseReason::Truncated), "{finish_first}");
+    }
+}
+
 #[test]
 fn who_did_not_finish_is_not_told_that_it_did() {
     let mut script = near();

@@ -104,6 +104,19 @@ fn the_tail_is_sent_again_once_before_the_timeout() {
     assert_eq!(times(&script.wait(MILLISECOND * 210)), [0, 200]);
 }
 
+/// The path may change twice before the repetition that the first change calls for has left.
+#[test]
+fn a_tail_that_goes_again_for_a_change_of_path_goes_once() {
+    for changes in [1, 2] {
+        let mut script = after(MILLISECOND * 100);
+        script.write(&pattern(3 * SEGMENT as usize));
+        script.sent();
+        script.wait(MILLISECOND * 20);
+        (0..changes).for_each(|_| script.ours.repeat_outstanding());
+        assert_eq!(times(&script.wait(MILLISECOND * 279)), [0], "{changes}");
+    }
+}
+
 #[test]
 fn progress_begins_the_timeout_anew_and_the_last_ends_it() {
     let mut script = after(MILLISECOND * 100);

@@ -11,7 +11,7 @@ use proto_core::wire::{Address, SocketAddress};
 use proto_core::{Config, Event, NodeId, StreamId};
 use rendezvous_core::Directory;
 use rendezvous_core::limits::MAX_INBOX_RESPONSES;
-use sim::{Filtering, Link, Mapping, Net, Rules, identity, pattern};
+use sim::{Filtering, Link, Mapping, Net, Rendezvous, Rules, identity, pattern};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -159,6 +159,26 @@ fn a_request_that_was_withdrawn_is_no_half_of_a_pair_any_more() {
     net.run_for(5 * SECOND);
     assert!(!trusts(&net, 0, 1));
     assert!(!may_resolve(&net, 1, 0), "who trusts nobody is told to somebody");
+}
+
+/// The first to register again trusts a peer that the registry does not know any more, or not yet.
+#[test]
+fn a_registry_that_lost_its_store_hears_of_trust_from_both() {
+    let mut net = pair(6, None);
+    trust_each_other(&mut net);
+    net.run_for(SECOND);
+    let numbers = [number(&net, 0), number(&net, 1)];
+    net.stop_rendezvous();
+    net.run_for(SECOND);
+    // The numbers are given in this order again.
+    net.suspend(1, 10 * SECOND);
+    let beacons = net.rendezvous.as_ref().unwrap().beacons.clone();
+    net.rendezvous = Some(Rendezvous::new(beacons));
+    net.run_for(20 * SECOND);
+    assert!(registered(&net));
+    assert_eq!([number(&net, 0), number(&net, 1)], numbers);
+    net.run_for(120 * SECOND);
+    assert!(may_resolve(&net, 0, 1) && may_resolve(&net, 1, 0));
 }
 
 /// The registry forgets what it told when it is polled again, so what one poll brings must all be taken.

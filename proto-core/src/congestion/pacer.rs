@@ -37,7 +37,11 @@ impl Pacer {
         //# Segments are spaced over the round-trip time, two windows a round trip in slow start and 1.25 after it.
         let per_window = if slow_start { 2 * window } else { window + window / 4 };
         let micros = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
-        self.rate = (per_window.saturating_mul(MICROS_PER_SECOND) / micros).max(1);
+        let before = core::mem::replace(&mut self.rate, (per_window.saturating_mul(MICROS_PER_SECOND) / micros).max(1));
+        if self.rate > before {
+            // A wait that was measured at a lower rate is too long by now.
+            self.resume = self.resume.min(now + self.time_for(self.burst() / 2));
+        }
         if starting {
             self.refilled = now;
             self.tokens = self.burst();

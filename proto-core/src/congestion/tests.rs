@@ -123,3 +123,18 @@ fn the_pacer_spreads_a_window_over_a_round_trip_in_bursts() {
     assert!((36..=42).contains(&millis), "one window took {millis} ms");
     assert!((20..=60).contains(&bursts), "{bursts} bursts");
 }
+
+/// A host that slept once measures a round trip of minutes; what follows is not held back by it.
+#[test]
+fn a_wait_at_a_low_rate_is_not_kept_at_a_higher_one() {
+    let mut pacer = Pacer::default();
+    let now = Timestamp::from_micros(1);
+    pacer.set(now, 20_000, Some(Duration::from_secs(120)), true);
+    pacer.sent(1 << 20);
+    let until = pacer.allow(now).unwrap_err();
+    assert!(until > now + Duration::from_secs(60), "{until:?}");
+    let now = now + Duration::from_secs(1);
+    pacer.set(now, 20_000, Some(Duration::from_millis(50)), true);
+    let until = pacer.allow(now).err().unwrap_or(now);
+    assert!(until < now + Duration::from_millis(100), "{until:?}");
+}

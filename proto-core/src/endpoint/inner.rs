@@ -48,6 +48,8 @@ pub struct Endpoint {
     pub(super) public: bool,
     /// Networks other than the backbone this node is in.
     pub(super) networks: Vec<crate::ids::NetworkId>,
+    /// The registry did not tell the networks when it was asked last.
+    pub(super) own_record_missing: bool,
     pub(super) local_addresses: Vec<SocketAddr>,
     /// What the router forwards to each socket.
     pub(super) mapped: BTreeMap<SocketId, Mapped>,
@@ -132,6 +134,7 @@ impl Endpoint {
             hostname: None,
             public: config.public,
             networks: Vec::new(),
+            own_record_missing: false,
             local_addresses: Vec::new(),
             mapped: BTreeMap::new(),
             extra_sockets: BTreeSet::new(),
@@ -214,7 +217,10 @@ impl Endpoint {
                 TimerKind::Tunnel(node) => self.with_peer(node, |peer| peer.tunnel.handle_timeout(now)),
                 TimerKind::Path(node) => self.with_peer(node, |peer| peer.path.handle_timeout(now)),
                 TimerKind::Peer(node) => self.peer_timeout(node),
-                TimerKind::Registry => self.registry.handle_timeout(now),
+                TimerKind::Registry => {
+                    self.registry.handle_timeout(now);
+                    self.ask_own_record_again();
+                }
                 TimerKind::Discovery => self.discovery.handle_timeout(now),
                 TimerKind::PortMapping => self.portmap.handle_timeout(now),
                 TimerKind::Trust => self.trust.handle_timeout(now),

@@ -132,12 +132,24 @@ impl Endpoint {
         }
         self.take_node(node);
         self.hostname.clone_from(&registered.hostname);
-        self.ask_registry(Request::Lookup(node), Awaited::OwnRecord);
+        self.ask_own_record();
         self.event(Event::Registered {
             address: Address::backbone(node),
             hostname: registered.hostname,
             hostname_error: registered.hostname_error,
         });
+    }
+
+    fn ask_own_record(&mut self) {
+        let Some(node) = self.node else { return };
+        self.own_record_missing = !self.ask_registry(Request::Lookup(node), Awaited::OwnRecord);
+    }
+
+    /// With the heartbeats: the registry refused, or too many requests waited.
+    pub(super) fn ask_own_record_again(&mut self) {
+        if self.own_record_missing && self.registry.is_registered() {
+            self.ask_own_record();
+        }
     }
 
     /// This node's number is known: everything that signs or speaks under it may begin.
@@ -162,7 +174,9 @@ impl Endpoint {
             }
             Some(Awaited::PeerEndpoint(node)) => self.resolve_answered(node, answer),
             Some(Awaited::OwnRecord) => {
-                if let Some(record) = answer.ok().and_then(|reply| Lookup::parse(&reply)) {
+                let record = answer.ok().and_then(|reply| Lookup::parse(&reply));
+                self.own_record_missing = record.is_none();
+                if let Some(record) = record {
                     self.networks = record.networks;
                     self.networks.retain(|network| *network != NetworkId::BACKBONE);
                 }
@@ -194,9 +208,7 @@ impl Endpoint {
                 self.hostname = text("hostname").filter(|name| !name.is_empty()).map(str::to_owned);
             }
             Some("join_network_ok" | "leave_network_ok") => {
-                if let Some(node) = self.node {
-                    self.ask_registry(Request::Lookup(node), Awaited::OwnRecord);
-                }
+                self.ask_own_record();
             }
             Some(_) | None => {}
         }

@@ -20,6 +20,36 @@ const SEARCH_FRAMES: u128 = 2 * SPRAY_SOCKETS as u128 + SPRAY_TIME.as_millis() /
 /// Addresses taken from a peer's own word within this long: as many as are remembered, however often it changes its mind.
 const TOLD_WINDOW: Duration = Duration::from_secs(30);
 
+/// Times within this long that the peer's word has all addresses tried for two seconds: more than one round of both sides' attempts.
+const BURST_WINDOW: Duration = Duration::from_secs(120);
+const BURSTS: usize = 20;
+/// Times within this long that a peer that refused a search has one begun again by offering a meeting: it may be busy with others.
+const FREE_WINDOW: Duration = Duration::from_secs(600);
+const FREE_OFFERS: usize = 8;
+
+/// What a peer brought about since when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quota {
+    since: Timestamp,
+    count: usize,
+}
+
+impl Quota {
+    pub(super) const fn new(now: Timestamp) -> Self {
+        Self { since: now, count: 0 }
+    }
+
+    /// Once more, unless that was `most` times within `window`.
+    fn take(&mut self, now: Timestamp, window: Duration, most: usize) -> bool {
+        if now.saturating_since(self.since) >= window {
+            *self = Self::new(now);
+        }
+        let granted = self.count < most;
+        self.count += usize::from(granted);
+        granted
+    }
+}
+
 /// A search under way: its frames may go to any port of one address.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Search {
@@ -56,7 +86,7 @@ impl PathSet {
                 self.ways.learn(now, Route::direct(address), Origin::Told, self.selected);
             }
         }
-        if !self.works_directly() {
+        if !self.works_directly() && self.told_bursts.take(now, BURST_WINDOW, BURSTS) {
             self.burst = Some(Burst::new(now + after));
             self.handle_timeout(now);
         }
@@ -67,10 +97,7 @@ impl PathSet {
         if self.ways.find(Route::direct(address)).is_some() {
             return true;
         }
-        let (since, count) = self.told;
-        let (since, count) = if now.saturating_since(since) < TOLD_WINDOW { (since, count) } else { (now, 0) };
-        self.told = (since, count + 1);
-        count < MAX_CANDIDATES
+        self.told.take(now, TOLD_WINDOW, MAX_CANDIDATES)
     }
 
     /// The registry or the beacon, and not only the peer itself, said that the peer is at this IP address.
@@ -131,7 +158,9 @@ impl PathSet {
 
     /// The peer meets again, or this side does: a search that either refused may be possible now.
     pub fn search_is_free(&mut self, now: Timestamp) {
-        if self.verdict == Some(RelayReason::SprayingBusy) && self.selected == Some(Route::Relay) {
+        let waits = self.verdict == Some(RelayReason::SprayingBusy) && self.selected == Some(Route::Relay);
+        // One that refuses whatever it brought about is asked with the next round of attempts only.
+        if waits && (self.queued || self.freed.take(now, FREE_WINDOW, FREE_OFFERS)) {
             self.judge(None);
             self.own_addresses_changed(now);
         }

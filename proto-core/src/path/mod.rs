@@ -32,7 +32,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use evidence::{Asks, Succession};
 use ladder::{Burst, Chase, Ladder};
-use meet::Search;
+use meet::{Quota, Search};
 use probes::{Probes, Watch};
 pub use reason::RelayReason;
 pub use route::{OwnAddresses, PathAction, PathConfig, PeerAddresses, Proof, Route};
@@ -81,8 +81,10 @@ pub struct PathSet {
     watch: Option<Watch>,
     succession: Option<Succession>,
     asks: Asks,
-    /// Addresses learnt from the peer's own word, since when.
-    told: (Timestamp, usize),
+    /// Addresses learnt from the peer's own word, attempts on all that it brought about, and searches begun again.
+    told: Quota,
+    told_bursts: Quota,
+    freed: Quota,
     search: Option<Search>,
     verdict: Option<RelayReason>,
     /// The verdict is that this side searches with another peer.
@@ -129,7 +131,9 @@ impl PathSet {
             watch: None,
             succession: None,
             asks: Asks::new(now),
-            told: (now, 0),
+            told: Quota::new(now),
+            told_bursts: Quota::new(now),
+            freed: Quota::new(now),
             search: None,
             verdict: None,
             queued: false,

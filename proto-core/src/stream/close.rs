@@ -111,7 +111,9 @@ impl Connection {
     pub(super) fn await_missing(&mut self, now: Timestamp) {
         //= spec/session.md#pp-ses-19
         //# A FIN ahead of missing data waits for it; after 10 seconds the connection ends as truncated.
-        self.timers.start(StreamTimer::Linger, now + LINGER);
+        if self.state != State::FinWait {
+            self.timers.set(StreamTimer::Linger, now + LINGER);
+        }
     }
 
     pub(super) fn on_fin_acknowledged(&mut self, now: Timestamp) {
@@ -124,9 +126,9 @@ impl Connection {
         }
     }
 
-    /// `finish` waits on, as long as the peer shows life.
+    /// `finish` waits on, as long as the peer shows life and did not say its last word.
     pub(super) fn linger_again(&mut self, now: Timestamp) {
-        if self.state != State::FinWait {
+        if self.state != State::FinWait && !self.receiver.misses_data() {
             self.timers.set(StreamTimer::Linger, now + LINGER);
         }
     }
@@ -145,13 +147,15 @@ impl Connection {
                 self.timers.clear_all();
             }
             State::FinWait => self.give_up_on_fin(),
+            State::SynReceived | State::Established if self.receiver.misses_data() => {
+                self.abort(CloseReason::Truncated);
+            }
             State::SynReceived | State::Established if self.finishing => match self.closed_window_until(now) {
                 Some(until) => self.timers.set(StreamTimer::Linger, until),
                 None => self.abort(CloseReason::RetransmissionLimit),
             },
-            State::SynReceived | State::Established => self.abort(CloseReason::Truncated),
             State::SynSent if self.finishing => self.abort(CloseReason::RetransmissionLimit),
-            State::SynSent | State::Closed => {}
+            State::SynSent | State::SynReceived | State::Established | State::Closed => {}
         }
     }
 

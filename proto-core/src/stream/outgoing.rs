@@ -340,7 +340,8 @@ impl Outgoing {
 
     /// The tail probe is due: the last segment goes again, so that the peer says what is missing (RFC 8985 section 7).
     pub(super) fn on_tail_probe(&mut self) {
-        self.tail_probed = self.board.mark_last_lost();
+        // One that waits to leave is marked already, and is a probe all the same.
+        self.tail_probed |= self.board.mark_last_lost();
     }
 
     /// The retransmission timeout, backed off.

@@ -144,6 +144,12 @@ impl Receiver {
         self.end == Some(self.next)
     }
 
+    /// The peer's FIN is here, and data before it is not.
+    #[must_use]
+    pub fn misses_data(&self) -> bool {
+        self.end.is_some_and(|end| end > self.next)
+    }
+
     /// The cumulative acknowledgment number, without the FIN.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "sequence numbers are offsets modulo 2^32")]

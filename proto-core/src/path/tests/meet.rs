@@ -88,6 +88,28 @@ fn a_peer_that_names_ever_new_addresses_is_believed_a_few() {
     assert!((12..=72).contains(&count), "{count} probes in 18 s");
 }
 
+/// The registry's addresses are no hints: what a peer says must not have them asked without end.
+#[test]
+fn a_peer_that_repeats_itself_brings_few_probes_of_the_registrys_addresses() {
+    let start = Timestamp::from_micros(1_000_000);
+    let mut paths = PathSet::new(PathConfig::default(), start);
+    let (own, reflexive) = (OwnAddresses::default(), Reflexive(at(PEER)));
+    paths.resolved(start, &PeerAddresses { reflexive: Some(reflexive), ..PeerAddresses::default() }, &own);
+    let mut minutes = [0; 3];
+    for (minute, count) in minutes.iter_mut().enumerate() {
+        for step in 0..600_u64 {
+            let now = start + ms(minute as u64 * 60_000 + step * 100);
+            if step % 3 == 0 {
+                paths.told(now, &[Candidate::Reflexive(reflexive)], &own, ms(0));
+            }
+            paths.handle_timeout(now);
+            *count += probed(&mut paths, now).len();
+        }
+    }
+    assert!((20..=60).contains(&minutes[0]), "{minutes:?}");
+    assert!(minutes.iter().sum::<usize>() <= 120, "{minutes:?}");
+}
+
 //= spec/nat.md#pp-nat-23
 //= type=test
 //# A search goes only to a peer of ours, at an IP address that the registry named, or the peer itself and the beacon.

@@ -41,6 +41,9 @@ const HEARTBEAT_FAILURES: u32 = 3;
 const REGISTRATION_RETRY: Duration = Duration::from_secs(1);
 const REGISTRATION_RETRY_MAX: Duration = Duration::from_secs(30);
 
+/// Refused reports of trust that go again with each heartbeat: far fewer than a registry takes of one node in that time.
+const REPORTS_AGAIN: usize = 256;
+
 /// What a node tells about itself.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
@@ -117,6 +120,8 @@ pub struct Client {
     rng: Rng,
     endpoint: Option<(SocketAddr, Vec<SocketAddr>)>,
     trusted: Vec<NodeId>,
+    /// Peers whose report was refused, at most [`MAX_REPORTED_TRUST`].
+    unreported: VecDeque<NodeId>,
     link: Link,
     decoder: FrameDecoder,
     queue: Queue,
@@ -154,6 +159,7 @@ impl Client {
             rng,
             endpoint: None,
             trusted: Vec::new(),
+            unreported: VecDeque::new(),
             link: Link::new(),
             decoder: FrameDecoder::new(MAX_REPLY),
             queue: Queue::default(),
@@ -316,6 +322,7 @@ impl Client {
         let due = self.schedule.take_due(now, &mut self.rng);
         if due.heartbeat {
             self.queue.push_own(Purpose::Heartbeat, Request::Heartbeat);
+            self.report_again();
         }
         if due.poll {
             self.queue.push_own(Purpose::Poll, Request::PollHandshakes);

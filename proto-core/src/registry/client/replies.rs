@@ -4,10 +4,11 @@ use super::super::reply::{Handshakes, Registered, refusal, told_time};
 use super::super::request::{Registration, Request};
 use super::queue::{Purpose, Task};
 use super::{
-    Client, ClientEvent, HEARTBEAT_FAILURES, Output, REGISTRATION_RETRY, REGISTRATION_RETRY_MAX, RegistrationState,
-    RequestError,
+    Client, ClientEvent, HEARTBEAT_FAILURES, Output, REGISTRATION_RETRY, REGISTRATION_RETRY_MAX, REPORTS_AGAIN,
+    RegistrationState, RequestError,
 };
 use crate::ids::NodeId;
+use crate::limits::MAX_REPORTED_TRUST;
 use crate::time::Timestamp;
 use serde_json::Value;
 
@@ -120,6 +121,7 @@ impl Client {
         self.events.push_back(ClientEvent::Registered(registered));
         // Said even when private: the registry may remember this key as public from an earlier run.
         self.queue.push_own(Purpose::Housekeeping, Request::SetVisibility(self.config.public));
+        self.unreported.clear();
         for peer in &self.trusted {
             self.queue.push_own(Purpose::Housekeeping, Request::ReportTrust(*peer));
         }
@@ -137,6 +139,9 @@ impl Client {
     }
 
     fn handle_refusal(&mut self, now: Timestamp, task: &Task, text: String) {
+        if let Request::ReportTrust(peer) = task.request {
+            self.report_later(peer);
+        }
         let forgotten = match task.purpose {
             Purpose::Register => {
                 self.handle_registration_failure(now, text);
@@ -158,6 +163,21 @@ impl Client {
             self.registration = calm.map_or(RegistrationState::Wanted, RegistrationState::Refused);
         }
         self.fail(task, RequestError::Refused(text));
+    }
+
+    /// The registry may not know the peer yet, after a loss of its nodes, or have been asked for too much at once.
+    fn report_later(&mut self, peer: NodeId) {
+        if self.unreported.len() < MAX_REPORTED_TRUST && !self.unreported.contains(&peer) {
+            self.unreported.push_back(peer);
+        }
+    }
+
+    /// Some of what was refused goes again. Those refused once more stand behind the others.
+    pub(super) fn report_again(&mut self) {
+        let count = self.unreported.len().min(REPORTS_AGAIN);
+        for peer in self.unreported.drain(..count).filter(|peer| self.trusted.contains(peer)) {
+            self.queue.push_own(Purpose::Housekeeping, Request::ReportTrust(peer));
+        }
     }
 
     /// What the caller changed at run time is what the next registration must say.

@@ -448,3 +448,41 @@ fn a_request_refused_for_the_time_is_asked_once_more_in_the_registrys_time() {
     world.reply(&late(1_795_000_000));
     assert_eq!(world.expect("report_trust")["ts"], 1_795_000_000_000_u64);
 }
+
+/// A registry that lost its nodes does not know the peer yet, or is asked for too much at once.
+#[test]
+fn trust_whose_report_was_refused_is_reported_again_with_the_heartbeats() {
+    let refused = json!({"type": "error", "error": "node 3: node not found"});
+    let peers: Vec<NodeId> = (3..603).map(NodeId).collect();
+    let mut world = World::new(false);
+    world.client.set_trusted(&peers);
+    world.client.set_endpoint(world.now, "203.0.113.9:4000".parse().unwrap(), &[]);
+    world.client.connected(world.now);
+    let answer = |world: &mut World, refusals: bool| {
+        let mut reported = Vec::new();
+        while let Some(request) = world.next_request() {
+            let name = request["type"].as_str().unwrap();
+            if name == "report_trust" {
+                reported.push(request["peer_id"].as_u64().unwrap());
+            }
+            let ok = json!({"type": format!("{name}_ok"), "node_id": OWN.0});
+            world.reply(if refusals && name == "report_trust" { &refused } else { &ok });
+        }
+        reported
+    };
+    assert_eq!(answer(&mut world, true), (3..603).collect::<Vec<_>>());
+    assert_eq!(answer(&mut world, true), [0; 0], "not at once");
+    let mut reported = Vec::new();
+    // The last one is trusted no more.
+    world.client.set_trusted(&peers[..599]);
+    for second in 0..300 {
+        world.wait(SECOND);
+        let news = answer(&mut world, second < 60);
+        assert!(news.len() <= 256, "{}", news.len());
+        if second >= 60 {
+            reported.extend(news);
+        }
+    }
+    reported.sort_unstable();
+    assert_eq!(reported, (3..602).collect::<Vec<_>>(), "each once when it is taken");
+}
