@@ -28,6 +28,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(10);
 /// A deadline that is due although it was just served waits this long: a mistake must not become a busy loop.
 const OVERDUE_PAUSE: Duration = Duration::from_millis(1);
 
+/// How long a full socket may hold up the resets and releases of a node that is closed.
+const GOODBYE: Duration = Duration::from_millis(500);
+
 /// Keeps what was recorded since the last call.
 pub(crate) type RecordingCallback = Box<dyn FnMut(&[u8]) + Send>;
 
@@ -214,7 +217,8 @@ impl Driver {
     }
 
     async fn wait(&mut self, drained: Drained) {
-        let deadline = drained.deadline.unwrap_or(Timestamp::FAR_FUTURE).min(self.next_housekeeping);
+        let deadline =
+            drained.deadline.unwrap_or(Timestamp::FAR_FUTURE).min(self.next_housekeeping).min(self.stops_at());
         let pause = deadline.saturating_since(BootClock::now());
         let report = tokio::select! {
             () = self.shared.command_given() => None,
@@ -265,6 +269,11 @@ impl Driver {
         }
     }
 
+    /// When a node that is being closed waits no longer.
+    fn stops_at(&self) -> Timestamp {
+        if let Phase::Stopping(deadline) = self.shared.lock().phase { deadline } else { Timestamp::FAR_FUTURE }
+    }
+
     fn is_over(&self) -> bool {
         let inner = self.shared.lock();
         match inner.phase {
@@ -290,9 +299,24 @@ impl Driver {
             }
             inner.endpoint.release_port_mapping(now);
         });
-        let sent = self.drain();
+        let sent = self.drain_all().await;
         self.upnp.finish().await;
-        sent.map(|_| ())
+        sent
+    }
+
+    /// Sends all there is to send, as far as the sockets take it within [`GOODBYE`].
+    async fn drain_all(&mut self) -> io::Result<()> {
+        let until = BootClock::now() + GOODBYE;
+        loop {
+            let drained = self.drain()?;
+            if (!drained.more && drained.blocked.is_none()) || BootClock::now() >= until {
+                return Ok(());
+            }
+            if drained.blocked.is_some() {
+                // Nobody reads any more, so that what comes in would wake at once.
+                tokio::time::sleep(OVERDUE_PAUSE).await;
+            }
+        }
     }
 }
 

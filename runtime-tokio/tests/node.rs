@@ -87,6 +87,22 @@ async fn shutdown_resets_what_was_not_finished() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shutdown_resets_as_many_streams_as_there_are() {
+    let pair = Pair::direct().await;
+    let mut listener = pair.b.listen(PORT).unwrap();
+    let (mut dialled, mut accepted) = (Vec::new(), Vec::new());
+    for _ in 0..300 {
+        let (a, b) = tokio::join!(pair.a.dial(at(2, PORT)), listener.accept());
+        dialled.push(a.unwrap());
+        accepted.push(b.unwrap().0);
+    }
+    within(5, "shutdown", pair.a.shutdown()).await;
+    for (number, stream) in accepted.iter_mut().enumerate() {
+        assert!(within(5, "reset", stream.read(&mut [0])).await.is_err(), "stream {number}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_handle_frees_the_socket() {
     let node = Node::builder(Identity::from_seed([1; 32])).listen(loopback()).start().await.unwrap();
     let address = node.local_address();
