@@ -234,17 +234,7 @@ impl Endpoint {
             return;
         }
         let Some(segment) = stream.connection.poll_segment(self.now, &mut []) else { return };
-        let header = Header {
-            flags: segment.flags,
-            protocol: Protocol::Stream,
-            src: stream.local,
-            dst: stream.remote.address,
-            src_port: stream.local_port,
-            dst_port: stream.remote.port,
-            seq: segment.seq,
-            ack: segment.ack,
-            window: segment.window,
-        };
+        let header = stream.header(&segment);
         self.send_packet(Packet { node: stream.peer(), route: None, session: None, header, payload: Bytes::new() });
     }
 

@@ -12,7 +12,7 @@ use crate::path::Route;
 use crate::time::Timestamp;
 use crate::wire::Address;
 use crate::wire::beacon::write_relay_header;
-use crate::wire::header::{Flags, HEADER_LEN, Header, Protocol};
+use crate::wire::header::{Flags, HEADER_LEN};
 
 /// A batch of GSO is at most one datagram's worth of bytes (Linux: 65,535 with all headers).
 const LARGEST_BATCH: usize = limits::MAX_DATAGRAM - 64;
@@ -97,17 +97,7 @@ fn write_segment(
     let payload_at = packet_at + HEADER_LEN;
     let payload_end = buf.len().checked_sub(armour.tail())?;
     let segment = stream.connection.poll_segment(now, buf.get_mut(payload_at..payload_end)?)?;
-    let header = Header {
-        flags: segment.flags,
-        protocol: Protocol::Stream,
-        src: stream.local,
-        dst: stream.remote.address,
-        src_port: stream.local_port,
-        dst_port: stream.remote.port,
-        seq: segment.seq,
-        ack: segment.ack,
-        window: segment.window,
-    };
+    let header = stream.header(&segment);
     if segment.payload_len > 0 || segment.flags.contains(Flags::SYN) {
         peer.used(now);
     }

@@ -3,9 +3,9 @@
 use crate::ids::{NodeId, StreamId};
 use crate::limits;
 use crate::rng::Rng;
-use crate::stream::Connection;
+use crate::stream::{Connection, SegmentHeader};
 use crate::time::Timestamp;
-use crate::wire::{Address, SocketAddress, TrustKind};
+use crate::wire::{Address, Header, Protocol, SocketAddress, TrustKind};
 use bytes::Bytes;
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -56,6 +56,21 @@ pub(super) struct Stream {
 impl Stream {
     pub(super) fn peer(&self) -> NodeId {
         self.remote.address.node
+    }
+
+    /// The packet header of `segment`.
+    pub(super) fn header(&self, segment: &SegmentHeader) -> Header {
+        Header {
+            flags: segment.flags,
+            protocol: Protocol::Stream,
+            src: self.local,
+            dst: self.remote.address,
+            src_port: self.local_port,
+            dst_port: self.remote.port,
+            seq: segment.seq,
+            ack: segment.ack,
+            window: segment.window,
+        }
     }
 }
 
