@@ -7,7 +7,7 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// A transfer in which nothing moves for so long has broken off.
 const STANDSTILL: Duration = Duration::from_secs(20);
@@ -81,11 +81,12 @@ pub(super) async fn pour(from: &mut Conn, to: &mut Conn, length: usize, seed: u6
     assert!(arrived == bytes, "{length} bytes arrived, and they are others");
 }
 
-/// Reads until `expected` has arrived, or nothing more comes: how much of it came. What comes must be right.
-pub(super) async fn take_what_comes(from: &mut Conn, expected: &[u8]) -> usize {
+/// Reads until `expected` has arrived, nothing more comes, or the time is over: how much of it came. What comes must be right.
+pub(super) async fn take_what_comes(from: &mut Conn, expected: &[u8], within: Duration) -> usize {
     let (mut block, mut done) = (vec![0; 1 << 16], 0);
+    let end = Instant::now() + within;
     while done < expected.len() {
-        match timeout(STANDSTILL, from.read(&mut block)).await {
+        match timeout_at(end.min(Instant::now() + STANDSTILL), from.read(&mut block)).await {
             Ok(Ok(read @ 1..)) => {
                 assert!(expected[done..].starts_with(&block[..read]), "after {done} bytes others arrive");
                 done += read;

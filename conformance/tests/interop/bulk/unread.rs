@@ -23,6 +23,8 @@ const LENGTH: usize = 40_000_000;
 const WATCHED: Duration = Duration::from_secs(3);
 /// What is read late.
 const GOES_ON: &str = "a stream that was not read goes on";
+/// Longest that a late reader waits for all of it. Ours has it within seconds; between two of 1.9.1 it may trickle in for three quarters of an hour.
+const LATE: Duration = Duration::from_secs(60);
 /// More than is under way between their daemon and its user.
 const ON_THE_WAY: u64 = 256 << 10;
 /// How long it takes until everything is full, on a busy machine.
@@ -56,11 +58,11 @@ pub(super) fn case(version: &str) -> Case {
                     assert!(take(&mut far, LENGTH).await == bytes, "{port}: what arrives late is something else");
                     writing.await.unwrap().unwrap();
                 } else {
-                    let came = take_what_comes(&mut far, &bytes).await;
+                    let came = take_what_comes(&mut far, &bytes, LATE).await;
                     // Asked over another socket: this one may be full.
                     let acknowledged = world.ends().await.0.acknowledged(port).await;
                     println!("{came} bytes came to a late reader at {wanted}, {acknowledged} are acknowledged");
-                    assert!(came < LENGTH, "it has been fixed");
+                    assert!(came < LENGTH, "it has been fixed: all within {LATE:?}");
                     assert!(acknowledged > came as u64 + ON_THE_WAY, "theirs has {acknowledged}, its user {came}");
                     writing.abort();
                 }
@@ -125,9 +127,9 @@ pub(super) fn two_of_theirs(version: &str) -> Case {
             let _ = timeout(PATIENCE, still(&counter)).await;
             let echoed = timeout(WATCHED, echo_once(&mut echo)).await;
             assert!(echoed.is_err(), "it has been fixed: a program's other stream goes on");
-            let came = take_what_comes(&mut far, &bytes).await;
+            let came = take_what_comes(&mut far, &bytes, LATE).await;
             println!("two of {wanted}: {came} bytes of {LENGTH} came to a late reader");
-            assert!(came < LENGTH, "it has been fixed: a late reader gets all");
+            assert!(came < LENGTH, "it has been fixed: a late reader gets all within {LATE:?}");
             writing.abort();
         });
     })
