@@ -48,7 +48,7 @@ pub const MAX_TAGS: usize = 10;
 pub const STALE_AFTER: Duration = Duration::from_secs(10 * 60);
 /// A name stays its holder's for so long after the holder was last heard; then another node may claim it.
 pub const NAME_HELD_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
-/// A handshake that was delivered on one connection is forgotten so much later even if nobody acknowledged it.
+/// A handshake that was delivered on two connections is forgotten so long after the first delivery even if nobody acknowledged it.
 pub const INBOX_REDELIVERY: Duration = Duration::from_secs(120);
 /// A beacon's announcement lasts so long; beacons repeat it every 30 s.
 pub const BEACON_ANNOUNCEMENT_LIFETIME: Duration = Duration::from_secs(60);

@@ -3,7 +3,7 @@
 use super::call::{Call, Fields, fields};
 use super::change::{Change, Letter};
 use super::refusal::{Handled, Refusal};
-use super::state::{Mail, Node};
+use super::state::{Delivery, Mail, Node};
 use super::trust::{give_half, take_halves};
 use crate::limits::{INBOX_REDELIVERY, MAX_INBOX_REQUESTS, MAX_INBOX_RESPONSES, MAX_JUSTIFICATION_BYTES};
 use proto_core::registry::challenge;
@@ -66,13 +66,13 @@ pub(super) fn respond(call: &mut Call<'_>) -> Handled<Fields> {
 }
 
 /// `poll_handshakes`: everything that waits. It is kept until the node polls again on the same connection, which shows
-/// that it got this reply, or for [`INBOX_REDELIVERY`].
+/// that it got this reply, or until it was told twice and [`INBOX_REDELIVERY`] has passed.
 pub(super) fn poll(call: &mut Call<'_>) -> Handled<Fields> {
     let id = call.request.node("node_id");
     call.authenticate(id, &challenge::poll_handshakes(id))?;
     let (session, now) = (call.session.id(), call.now);
     let node = call.node(id)?;
-    let collected = |mail: &Mail| mail.delivered.is_some_and(|delivery| is_collected(delivery, session, now));
+    let collected = |mail: &Mail| mail.delivered.as_ref().is_some_and(|delivery| is_collected(delivery, session, now));
     let senders = |letters: &BTreeMap<NodeId, Mail>| -> Vec<NodeId> {
         letters.iter().filter(|(_, mail)| collected(mail)).map(|(from, _)| *from).collect()
     };
@@ -81,22 +81,22 @@ pub(super) fn poll(call: &mut Call<'_>) -> Handled<Fields> {
     answers.into_iter().for_each(|from| call.commit(Change::answer(id, from, None)));
     let (mut requests, mut responses) = (Vec::new(), Vec::new());
     if let Some(node) = call.state_mut().node_mut(id) {
-        (requests, responses) = deliver(node, (session, now));
+        (requests, responses) = deliver(node, session, now);
     }
     Ok(fields(json!({"requests": requests, "responses": responses})))
 }
 
-fn is_collected((delivered_on, at): (u64, Timestamp), session: u64, now: Timestamp) -> bool {
+fn is_collected(delivery: &Delivery, session: u64, now: Timestamp) -> bool {
     //= spec/registry.md#pp-reg-21
     //# A relayed handshake stays in the inbox until its delivery is certain.
-    delivered_on == session || now.saturating_since(at) >= INBOX_REDELIVERY
+    delivery.session == session || delivery.again && now.saturating_since(delivery.first) >= INBOX_REDELIVERY
 }
 
-fn deliver(node: &mut Node, delivery: (u64, Timestamp)) -> (Vec<Value>, Vec<Value>) {
-    // The first delivery starts the clock; a delivery on another connection only moves whose poll acknowledges it.
+fn deliver(node: &mut Node, session: u64, now: Timestamp) -> (Vec<Value>, Vec<Value>) {
+    // The first delivery starts the clock; one on another connection moves whose poll acknowledges it.
     let mark = |mail: &mut Mail| {
-        let first = mail.delivered.map_or(delivery.1, |(_, at)| at);
-        mail.delivered = Some((delivery.0, first));
+        let first = mail.delivered.as_ref().map_or(now, |delivery| delivery.first);
+        mail.delivered = Some(Delivery { session, first, again: mail.delivered.is_some() });
     };
     let mut requests = Vec::new();
     for (from, mail) in &mut node.requests {

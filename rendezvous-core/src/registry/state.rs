@@ -49,11 +49,22 @@ pub(super) struct Presence {
     pub(super) last_seen_unix: u64,
 }
 
-/// A letter and the connection it was last delivered on.
+/// A letter and its last delivery.
 #[derive(Debug)]
 pub(super) struct Mail {
     pub(super) letter: Letter,
-    pub(super) delivered: Option<(u64, Timestamp)>,
+    pub(super) delivered: Option<Delivery>,
+}
+
+/// A letter was put into a reply, which the node may not have got.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    /// The connection of the reply. A poll on the same one shows that it arrived.
+    pub(super) session: u64,
+    /// When the letter was put into a reply for the first time.
+    pub(super) first: Timestamp,
+    /// It was in an earlier reply too.
+    pub(super) again: bool,
 }
 
 /// A network and its members.
