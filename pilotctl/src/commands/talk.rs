@@ -14,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 const LOOK: Duration = Duration::from_millis(40);
 /// The rest of what arrived is read within this time after the end.
 const REST: Duration = Duration::from_secs(10);
+/// Input that waits when the peer ends shows within this time.
+const NEXT_INPUT: Duration = Duration::from_millis(200);
 
 /// When a conversation is over, besides by the peer's end.
 #[derive(Clone, Copy, Debug)]
@@ -60,10 +62,10 @@ struct Moved<'p> {
 
 /// Carries `input` to the peer and what it says to `output`, and finishes the stream when that is over.
 ///
-/// `Ok` means that the peer has every byte of the input that was read, and `output` every byte it sent before the end.
+/// `Ok` means that the peer has every byte of the input that there was, and `output` every byte it sent before the end.
 pub(super) async fn talk(
     conn: Conn,
-    input: impl AsyncRead + Unpin,
+    mut input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin,
     pulse: &Pulse,
     manners: Manners,
@@ -79,10 +81,15 @@ pub(super) async fn talk(
     let end = tokio::select! {
         biased;
         received = &mut receiving => received.map(|()| End::Peer),
-        sent = send(input, &mut writer, &moved) => sent.map(|()| End::Quiet),
+        sent = send(&mut input, &mut writer, &moved) => sent.map(|()| End::Quiet),
         end = watch(&delivery, &moved, manners) => end,
     }?;
     if end == End::Peer {
+        if !moved.input_ended.get()
+            && let Ok(read) = tokio::time::timeout(NEXT_INPUT, input.read(&mut [0; 1024])).await
+        {
+            add(&moved.taken, read?);
+        }
         return finished(writer.shutdown().await, &moved).map(|()| end);
     }
     // What was under way when the end was decided still belongs to the reply.
