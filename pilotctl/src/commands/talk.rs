@@ -62,7 +62,8 @@ struct Moved<'p> {
 
 /// Carries `input` to the peer and what it says to `output`, and finishes the stream when that is over.
 ///
-/// `Ok` means that the peer has every byte of the input that there was, and `output` every byte it sent before the end.
+/// `Ok` means that the peer has every byte of the input that came until then, or until [`NEXT_INPUT`] after the peer's end, and `output` every byte
+/// that the peer sent before the end.
 pub(super) async fn talk(
     conn: Conn,
     mut input: impl AsyncRead + Unpin,
